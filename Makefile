@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+
+.PHONY: quickstart test lint lock clean
+
+quickstart: $(VENV)/train.done
+	$(BIN)/payphone quickstart
+
+test: $(VENV)/dev.done
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/train.done: requirements/train.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Payphone and TensorFlow from hash-pinned locks (a few minutes the first time)"
+	$(PIP) -r requirements/train.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.done: requirements/dev.txt $(VENV)/train.done
+	$(PIP) -r requirements/dev.txt
+	@touch $@
+
+lock:
+	PATH="$(BIN):$$PATH" requirements/lock.sh
+
+clean:
+	rm -rf $(VENV) .payphone build *.egg-info

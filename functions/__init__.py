@@ -1,0 +1,1 @@
+"""Stage 2: a request becomes an answer and a usage record."""

@@ -1,0 +1,45 @@
+"""Tensor: the value that passes between codec, preprocessing and the runtime, without numpy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# Type name → (array/struct code, bytes an element). Raw data is little-endian and row-major,
+# as both LiteRT and the Open Inference Protocol have it.
+ELEMENT = {
+    "float32": ("f", 4),
+    "float64": ("d", 8),
+    "int8": ("b", 1),
+    "uint8": ("B", 1),
+    "int16": ("h", 2),
+    "int32": ("i", 4),
+    "int64": ("q", 8),
+    "bool": ("?", 1),
+}
+STRING = "string"
+
+
+class InputError(ValueError):
+    """The caller's value does not fit the model; the message says what was expected and what came."""
+
+
+class Tensor(NamedTuple):
+    """A named array: `data` is raw bytes, or a list of one `str` an element for type "string"."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes | list[str]
+
+
+def element_count(shape: tuple[int, ...]) -> int:
+    """How many elements an array of this shape has (1 for a scalar)."""
+    count = 1
+    for dimension in shape:
+        count *= dimension
+    return count
+
+
+def shape_fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a concrete shape fits one with free dimensions (-1)."""
+    return len(shape) == len(expected) and all(e in (-1, d) for d, e in zip(shape, expected, strict=True))

@@ -1,0 +1,1 @@
+"""Stage 4: the operator's side: settings, the pipeline, the command line."""

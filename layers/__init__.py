@@ -1,0 +1,1 @@
+"""Stage 3: artifacts and code become zips."""
