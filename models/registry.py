@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from models.manifest import MANIFEST_FILE, Manifest, ManifestError, from_json, verify
 from models.store import AlreadyStored, NotInStore, Store
@@ -64,7 +65,7 @@ class Registry:
     def live(self, name: str) -> str | None:
         """The version that answers calls, or None where nothing is live."""
         pointer, _ = self._pointer(name)
-        return pointer["version"] if pointer else None
+        return str(pointer["version"]) if pointer else None
 
     def manifest(self, name: str, version: str | None = None) -> Manifest:
         """The manifest of a version (the live one by default); UnknownModel says what there is."""
@@ -89,7 +90,7 @@ class Registry:
         """Make `version` live; gives the version it replaces. Promoting the live one changes nothing."""
         self.manifest(name, version)
         pointer, raw = self._pointer(name)
-        previous = pointer["version"] if pointer else None
+        previous = str(pointer["version"]) if pointer else None
         if previous != version:
             history = [*pointer["history"], previous] if pointer else []
             self._point(name, version, history, raw)
@@ -104,7 +105,7 @@ class Registry:
         self._point(name, version, history, raw)
         return str(version)
 
-    def _pointer(self, name: str) -> tuple[dict[str, list[str]] | None, bytes | None]:
+    def _pointer(self, name: str) -> tuple[dict[str, Any] | None, bytes | None]:
         try:
             raw = self.store.get(f"{name}/{LIVE_FILE}")
         except (NotInStore, ValueError):

@@ -12,12 +12,11 @@ from models.manifest import Preprocess, Signature, TensorSpec
 
 
 class Preprocessor(Protocol):
-    """Turns the tensors a caller gives into the ones the graph takes.
+    """Turns the tensors a caller gives into the ones the graph takes."""
 
-    `inputs` is what the caller gives; the first dimension of each is the number of instances.
-    """
-
-    inputs: tuple[TensorSpec, ...]
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the caller gives; the first dimension of each is the number of instances."""
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Convert a batch, in the order of `inputs`; InputError where a value does not fit."""
