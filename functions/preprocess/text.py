@@ -49,8 +49,9 @@ class KerasTokenizer:
         for number, text in enumerate(texts):
             assert isinstance(text, str)
             if len(text) > self._max_characters:
+                limit = self._max_characters
                 raise InputError(
-                    f"text {number} has {len(text):,} characters; at most {self._max_characters:,} were expected"
+                    f"text {number} has {len(text):,} characters; at most {limit:,} were expected"
                 )
             ids.extend(self.encode(text))
         return [Tensor(self._target.name, "int32", (len(texts), self._maxlen), ids.tobytes())]
