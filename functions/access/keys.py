@@ -9,6 +9,7 @@ issued; what is stored is its SHA-256 (a slow hash would add nothing: there is n
 from __future__ import annotations
 
 from binascii import crc32
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -65,6 +66,17 @@ class KeyFinder(Protocol):
 
 class LookupUnavailable(Exception):
     """The key store can't be read just now: nobody is let in."""
+
+
+def find_presented(headers: Mapping[str, str], finder: KeyFinder) -> KeyRecord | None:
+    """Look up the key that came in `x-api-key` or `Authorization: Bearer`; None for none of ours."""
+    key = headers.get("x-api-key")
+    if key is None:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+    known_as = digest(key.strip())
+    return finder.find(known_as) if known_as else None
 
 
 def generate() -> str:

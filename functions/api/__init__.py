@@ -1,0 +1,1 @@
+"""FastAPI routers for everything that is not a call: models, usage, health, docs."""

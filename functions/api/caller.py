@@ -1,0 +1,46 @@
+"""The caller of a route: the usable key that came with the request."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Response, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from functions.access.keys import KeyRecord, LookupUnavailable, find_presented
+from functions.api.context import Context
+from functions.calls.core import access_unavailable, admit, unauthenticated
+
+# The schemes only tell OpenAPI how a key is sent; the look-up below reads the headers itself.
+_API_KEY = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="apiKey")
+_BEARER = HTTPBearer(auto_error=False, scheme_name="bearer")
+
+
+def context(request: Request) -> Context:
+    """The parts behind the API."""
+    found: Context = request.app.state.context
+    return found
+
+
+def caller(
+    request: Request,
+    response: Response,
+    parts: Annotated[Context, Depends(context)],
+    _api_key: Annotated[object, Security(_API_KEY)] = None,
+    _bearer: Annotated[object, Security(_BEARER)] = None,
+) -> KeyRecord:
+    """Look the key up; Problem 401 without a usable one, 429 over its throttle."""
+    now = parts.now_ms()
+    try:
+        record = find_presented(request.headers, parts.keys)
+    except LookupUnavailable:
+        raise access_unavailable() from None
+    if record is None or not record.usable(now):
+        raise unauthenticated()
+    request.state.key_id = record.key_id
+    response.headers.update(admit(parts.limits, record, now, billable=False))
+    return record
+
+
+Parts = Annotated[Context, Depends(context)]
+Caller = Annotated[KeyRecord, Depends(caller)]

@@ -1,0 +1,160 @@
+"""The documents of the HTTP API, as pydantic models: what /openapi.json says and responses hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:payphone:problem:invalid-input"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+class Tensor(BaseModel):
+    """A tensor as the Open Inference Protocol describes it; -1 is a free dimension."""
+
+    name: str
+    datatype: str = Field(examples=["FP32", "BYTES"])
+    shape: list[int]
+
+
+class Price(BaseModel):
+    """What one call to the model costs on the caller's plan, in major units as a decimal string."""
+
+    plan: str
+    currency: str
+    per_call: str
+
+
+class ModelSummary(BaseModel):
+    """A model the caller's key may call."""
+
+    name: str
+    version: str
+    task: str
+    labels: list[str]
+
+
+class ModelList(BaseModel):
+    """The models the caller's key may call."""
+
+    models: list[ModelSummary]
+
+
+class ModelDetail(ModelSummary):
+    """One model: what goes in, what comes out, what it costs, how it was proven."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    max_instances: int
+    price: Price | None
+    quantization: str
+    parity: dict[str, Any]
+    training: dict[str, Any]
+    licence: str
+
+
+class Usage(BaseModel):
+    """What one answered call says of itself."""
+
+    call_id: str
+    units: int
+    billed: bool
+    billed_version: str | None = None
+
+
+class PredictRequest(BaseModel):
+    """Instances: each the value itself, or an object by input name."""
+
+    instances: list[Any] = Field(min_length=1, examples=[["A film I would see again."]])
+
+
+class PredictResponse(BaseModel):
+    """One prediction an instance, in order."""
+
+    predictions: list[Any]
+    model: str
+    version: str
+    usage: Usage
+
+
+class InferTensor(Tensor):
+    """A tensor with its data, or with `binary_data_size` where the bytes follow the JSON."""
+
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class InferRequest(BaseModel):
+    """An Open Inference Protocol request."""
+
+    id: str | None = None
+    inputs: list[InferTensor]
+    outputs: list[dict[str, Any]] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class InferResponse(BaseModel):
+    """An Open Inference Protocol answer."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[InferTensor]
+    parameters: Usage
+
+
+class ModelMetadata(BaseModel):
+    """Open Inference Protocol model metadata."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class ModelReady(BaseModel):
+    """Whether a model answers calls."""
+
+    name: str
+    ready: bool
+
+
+class ServerMetadata(BaseModel):
+    """Open Inference Protocol server metadata."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class UsageRow(BaseModel):
+    """Answered and billed calls of one UTC day."""
+
+    day: str = Field(examples=["2026-11-23"])
+    model: str
+    version: str
+    kind: str
+    plan: str
+    calls: int
+    units: int
+
+
+class UsageReport(BaseModel):
+    """The caller's own usage of one UTC month."""
+
+    customer: str
+    month: str = Field(examples=["2026-11"])
+    calls: int
+    units: int
+    rows: list[UsageRow]

@@ -1,0 +1,1 @@
+"""What talks to AWS on the hot path, on the standard library alone: credentials, signatures, one socket."""

@@ -1,0 +1,222 @@
+"""One kept-alive HTTP/1.1 connection, split in two: send now, receive after something else was done.
+
+No thread and no http.client: a request is bytes, an answer is read by the few rules that AWS' servers
+use (Content-Length or chunked). A socket with an unread answer is never sent on again, so one call
+can't read another's answer, whatever was raised in between. Any failure closes the socket and is
+ConnectionLost; whether to send again is the caller's to know.
+
+Deadlines are instants of `time.monotonic()`. Looking up a host name is the one step that they don't
+bound: the C library has no timeout for it but its own.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from time import monotonic, time
+from typing import NamedTuple
+
+from functions.aws.trust import trusted
+
+MAX_HEAD = 64 * 1024
+MAX_BODY = 64 * 1024 * 1024
+MAX_IDLE_SECONDS = 300  # NAT gateways and load balancers forget a connection after 350 s
+CHUNK = 64 * 1024
+
+
+class ConnectionLost(Exception):
+    """No complete answer came; what was sent may or may not have been done."""
+
+
+class Endpoint(NamedTuple):
+    """Where a service listens."""
+
+    host: str
+    port: int = 443
+    tls: bool = True
+
+    @property
+    def authority(self) -> str:
+        """The Host header: the port only if it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def split_url(url: str) -> tuple[Endpoint, str]:
+    """Take an http(s) URL apart into endpoint and path with query; ValueError if it is none."""
+    from urllib.parse import urlsplit  # emulators and container credentials only
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError(
+            f"{parts.scheme}://{parts.hostname or ''} is no endpoint: http(s)://host[:port] was expected"
+        )
+    tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls), path
+
+
+class Answer(NamedTuple):
+    """A complete HTTP answer; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Connection:
+    """One connection to one endpoint, opened when first needed and again after it was lost."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._socket: socket.socket | None = None
+        self._unread = False
+        self._last_used = 0.0
+
+    def connect(self, deadline: float) -> None:
+        """Open the socket if it is not open, or not fit for use."""
+        # Wall clock: the monotonic one may stand still while a sandbox is frozen or a snapshot lies on disk.
+        if self._socket and (self._unread or not 0 <= time() - self._last_used < MAX_IDLE_SECONDS):
+            self.close()
+        if self._socket is None:
+            try:
+                self._socket = self._open(deadline)
+            except OSError as error:
+                raise ConnectionLost(f"{self.endpoint.authority} can't be reached: {error}") from error
+            self._last_used = time()
+
+    def send(self, request: bytes, deadline: float) -> None:
+        """Send one whole request. Its answer has to be received before the next is sent."""
+        self.connect(deadline)
+        assert self._socket is not None
+        self._unread = True
+        try:
+            self._socket.settimeout(_until(deadline))
+            self._socket.sendall(request)
+        except OSError as error:
+            self.close()
+            raise ConnectionLost(f"{self.endpoint.authority} took no request: {error}") from error
+
+    def receive(self, deadline: float, *, bodiless: bool = False) -> Answer:
+        """Read the answer to what was sent; `bodiless` where the request was a HEAD."""
+        if self._socket is None or not self._unread:
+            raise ConnectionLost("there is no request under way")
+        kept = False
+        try:
+            answer, kept = self._read(deadline, bodiless)
+        except (OSError, ValueError) as error:
+            raise ConnectionLost(f"{self.endpoint.authority} gave no answer: {error}") from error
+        finally:
+            if not kept:
+                self.close()
+        self._unread = False
+        self._last_used = time()
+        return answer
+
+    def close(self) -> None:
+        """Let go of the socket. The connection may be used again."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._unread = None, False
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self, deadline: float) -> socket.socket:
+        try:
+            return self._opened(deadline, all_roots=False)
+        except ssl.SSLCertVerificationError:
+            return self._opened(deadline, all_roots=True)
+
+    def _opened(self, deadline: float, all_roots: bool) -> socket.socket:
+        plain = socket.create_connection(self.endpoint[:2], _until(deadline))
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not self.endpoint.tls:
+                return plain
+            plain.settimeout(_until(deadline))
+            return trusted(all_roots=all_roots).wrap_socket(plain, server_hostname=self.endpoint.host)
+        except BaseException:
+            plain.close()
+            raise
+
+    def _receive_some(self, deadline: float) -> bytes:
+        assert self._socket is not None
+        self._socket.settimeout(_until(deadline))
+        if data := self._socket.recv(CHUNK):
+            return data
+        raise ConnectionResetError("the connection was closed")
+
+    def _read(self, deadline: float, bodiless: bool) -> tuple[Answer, bool]:
+        """Read one answer, and say whether the connection is fit for another request."""
+        status, version, headers, rest = self._read_head(deadline)
+        if bodiless or status in (204, 304):
+            body = b""
+        elif headers.get("transfer-encoding", "").lower() == "chunked":
+            body, rest = self._read_chunked(rest, deadline)
+        else:
+            length = _number(headers.get("content-length", ""), 10)
+            body = self._read_exactly(length, rest, deadline)
+            rest = rest[length:]
+        kept = not rest and version == b"HTTP/1.1" and headers.get("connection", "").lower() != "close"
+        return Answer(status, headers, body), kept
+
+    def _read_head(self, deadline: float) -> tuple[int, bytes, dict[str, str], bytes]:
+        data = self._receive_some(deadline)
+        while True:
+            while (end := data.find(b"\r\n\r\n")) < 0:
+                if len(data) > MAX_HEAD:
+                    raise ValueError(f"the headers are over {MAX_HEAD} bytes")
+                data += self._receive_some(deadline)
+            first, *lines = data[:end].decode("latin-1").split("\r\n")
+            version, status = data[:8], _number(first[9:12], 10)
+            if not version.startswith(b"HTTP/1.") or status < 100:
+                raise ValueError("this is not HTTP/1.1")
+            data = data[end + 4 :]
+            if status >= 200:
+                pairs = (line.partition(":") for line in lines)
+                return status, version, {name.lower(): value.strip() for name, _, value in pairs}, data
+
+    def _read_exactly(self, length: int, rest: bytes, deadline: float) -> bytes:
+        if length > MAX_BODY:
+            raise ValueError(f"the body is over {MAX_BODY} bytes")
+        if len(rest) >= length:
+            return rest[:length]
+        parts, missing = [rest], length - len(rest)
+        while missing > 0:
+            parts.append(self._receive_some(deadline))
+            missing -= len(parts[-1])
+        if missing:
+            raise ValueError("there is more than the announced body")
+        return b"".join(parts)
+
+    def _read_chunked(self, rest: bytes, deadline: float) -> tuple[bytes, bytes]:
+        body = bytearray()
+        while True:
+            while b"\r\n" not in rest:
+                rest += self._receive_some(deadline)
+            size_line, _, rest = rest.partition(b"\r\n")
+            size = _number(size_line.partition(b";")[0].decode("latin-1").strip(), 16)
+            if len(body) + size > MAX_BODY:
+                raise ValueError(f"the body is over {MAX_BODY} bytes")
+            while len(rest) < size + 2:
+                rest += self._receive_some(deadline)
+            if rest[size : size + 2] != b"\r\n":
+                raise ValueError("a chunk has another length than it says")
+            if size == 0:
+                return bytes(body), rest[2:]
+            body += rest[:size]
+            rest = rest[size + 2 :]
+
+
+def _until(deadline: float) -> float:
+    if (left := deadline - monotonic()) > 0:
+        return left
+    raise TimeoutError("the deadline has passed")
+
+
+def _number(digits: str, base: int) -> int:
+    """Digits alone: int() would take signs, blanks, underscores and 0x too."""
+    if not digits or digits.strip("0123456789abcdefABCDEF"):
+        raise ValueError(f"a length or status was expected, not {digits[:20]!r}")
+    return int(digits, base)

@@ -1,0 +1,365 @@
+"""The predict core: the one place where an answer and its usage row are born together.
+
+    accept   route, key, limits, decode, preprocess; then start to write the row
+    run      infer, while the row is on its way to the disk
+    finish   wait for the row; only then write the answer, or take the row back
+
+Every place that serves calls (the local server, the Lambda handler) is a few lines around these
+three steps and adds no behaviour. Standard library and our own modules only.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import Protocol
+
+from functions.access.keys import KeyRecord
+from functions.calls import v2
+from functions.calls.dialect import JSON, Asked, ModelView, Receipt, Request
+from functions.calls.problems import Problem, Response
+from functions.calls.routes import PREDICT, Route, route
+from functions.inference.answers import UnusableScores
+from functions.inference.codec import encode_json
+from functions.metering.event import UsageEvent, call_identity, fingerprint
+from functions.metering.ledger import Billed, Ledger, LedgerUnavailable, Refused, Replayed, Ticket
+from functions.preprocess.tensors import InputError, Tensor
+
+log = logging.getLogger("payphone.calls")
+
+MAX_BODY = 4 * 1024 * 1024  # Lambda takes 6 MB, less what base64 adds; the same everywhere
+MAX_ANSWER = 4 * 1024 * 1024
+MAX_IDEMPOTENCY_KEY = 255
+
+
+class Model(ModelView, Protocol):
+    """A loaded model, as functions/inference/engine.py has it."""
+
+    def prepare(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Preprocess; InputError where a value does not fit."""
+
+    def run(self, tensors: Sequence[Tensor], signature: str = PREDICT) -> list[Tensor]:
+        """Infer."""
+
+
+class Models(Protocol):
+    """The models served here."""
+
+    def get(self, name: str) -> Model | None:
+        """The live version, or None if there is no such model; Problem if it is out of service."""
+
+
+class Verdict(Protocol):
+    """What limits say of a call; functions/access/limits.py has the real one."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may go on."""
+
+    @property
+    def limit(self) -> str:
+        """Which limit was hit: "throttle" or "quota"."""
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until it is worth trying again."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Headers that tell the caller, allowed or not."""
+
+
+class Limits(Protocol):
+    """Throttle and quota, where they are ours to hold (in the cloud the gateway holds them)."""
+
+    def admit(self, record: KeyRecord, now_ms: int) -> Verdict:
+        """Count a call against its key's limits."""
+
+    def release(self, record: KeyRecord, admitted_at: int) -> None:
+        """Give an unbilled call back to the quota."""
+
+
+class Calls:
+    """Answers calls to the models it is given, and writes each to the ledger it is given."""
+
+    def __init__(self, models: Models, ledger: Ledger, limits: Limits | None = None) -> None:
+        self.models = models
+        self.ledger = ledger
+        self.limits = limits
+
+    def answer(self, request: Request, record: KeyRecord | None) -> Response:
+        """Do all three steps in one thread, waiting for the row where need be."""
+        accepted = self.accept(request, record)
+        if isinstance(accepted, Response):
+            return accepted
+        accepted.run()
+        return accepted.finish()
+
+    def accept(self, request: Request, record: KeyRecord | None) -> Response | Call:
+        """Take a request as far as it goes without inference: a finished answer, or a call under way.
+
+        `record` is the caller's key, None if there was none or it is not ours.
+        """
+        is_v2 = request.path.startswith("/v2")
+        call: Call | None = None
+        try:
+            way = route(request.path)
+            if way is None:
+                raise Problem("not-found", "No such address; /docs lists what there is.")
+            allowed = "POST" if way.action == PREDICT else "GET"
+            if request.method != allowed:
+                raise Problem("method-not-allowed", f"{allowed} was expected.", {"allow": allowed})
+            if record is None or not record.usable(request.time_ms):
+                raise unauthenticated()
+            model = self._find(way, record)
+            headers = admit(self.limits, record, request.time_ms, billable=way.action == PREDICT)
+            if way.action != PREDICT:
+                return self._describe(way, model, request, headers)
+            call = Call(self, request, record, way, model, headers)
+            call.start()
+            return call
+        except Problem as problem:
+            return self._refuse(problem, request, is_v2, call)
+        except InputError as error:
+            return self._refuse(Problem("invalid-input", f"{error}."), request, is_v2, call)
+        except LedgerUnavailable:
+            return self._refuse(unrecorded(), request, is_v2, call)
+        except Exception as error:
+            return self._refuse(internal(error), request, is_v2, call)
+
+    def _refuse(self, problem: Problem, request: Request, is_v2: bool, call: Call | None) -> Response:
+        if call is not None:
+            call.release()
+            problem.headers = {**call.headers, **problem.headers}
+        return problem.response(request.attempt_id, v2=is_v2)
+
+    def _find(self, way: Route, record: KeyRecord) -> Model:
+        # A model out of the key's scope looks like one that does not exist: names are not given away.
+        model = self.models.get(way.model) if record.may_call(way.model) else None
+        if model is None:
+            raise model_not_found()
+        if way.version not in ("", model.manifest.version):
+            live = model.manifest.version
+            raise Problem(
+                "model-not-found", f"That version is not served; version {live} is.", live_version=live
+            )
+        return model
+
+    def _describe(self, way: Route, model: Model, request: Request, headers: dict[str, str]) -> Response:
+        document = (
+            {"name": way.model, "ready": True}
+            if way.action == "ready"
+            else v2.model_metadata(model.manifest, model.inputs)
+        )
+        headers = {**headers, "content-type": JSON, "x-request-id": request.attempt_id}
+        return Response(200, headers, encode_json(document).encode())
+
+
+class Call:
+    """One accepted call, on its way from row to answer."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        request: Request,
+        record: KeyRecord,
+        way: Route,
+        model: Model,
+        headers: dict[str, str],
+    ) -> None:
+        self.calls = calls
+        self.request = request
+        self.record = record
+        self.way = way
+        self.model = model
+        self.headers = headers
+        self.asked: Asked
+        self.ticket: Ticket
+        self.inference_us = 0
+        self._tensors: list[Tensor]
+        self._outputs: list[Tensor]
+        self._failure: Problem | None = None
+
+    def start(self) -> None:
+        """Decode, preprocess, and start to write the row: whatever is wrong with the input is said here."""
+        request, model = self.request, self.model
+        key = _idempotency_key(request)
+        self.asked = self.way.dialect.decode(model, request)
+        self._tensors = model.prepare(self.asked.tensors)
+        manifest, record = model.manifest, self.record
+        event = UsageEvent(
+            call_id=call_identity(record.customer, request.attempt_id, key),
+            attempts=(request.attempt_id,),
+            key_id=record.key_id,
+            customer=record.customer,
+            plan=record.plan.version,
+            model=manifest.name,
+            version=manifest.version,
+            kind=PREDICT,
+            units=self.asked.units,
+            bytes_in=len(request.body),
+            started_at=request.time_ms,
+            fingerprint="" if key is None else self._fingerprint(key),
+        )
+        self.ticket = self.calls.ledger.append(event)
+
+    def run(self) -> None:
+        """Infer. A failure is kept until the row's fate is known."""
+        began = perf_counter_ns()
+        try:
+            self._outputs = self.model.run(self._tensors)
+        except Exception as error:
+            self._failure = internal(error)
+        self.inference_us = (perf_counter_ns() - began) // 1000
+
+    @property
+    def failed(self) -> bool:
+        """Whether inference failed, so that finish() may have to void the row, and wait for that."""
+        return self._failure is not None
+
+    def finish(self) -> Response:
+        """Wait for the row and answer. A billed call that can't be answered is voided first."""
+        request = self.request
+        is_v2 = self.way.dialect is v2
+        try:
+            outcome = self.ticket.outcome()
+        except LedgerUnavailable:
+            self.release()
+            return self._problem(unrecorded(), is_v2)
+        if isinstance(outcome, Refused):
+            self.release()
+            return self._problem(refusal(outcome.reason, request), is_v2)
+        row = outcome.row
+        if isinstance(outcome, Replayed):
+            self.release()
+        if self._failure is None:
+            try:
+                return self._encode(row, billed=isinstance(outcome, Billed))
+            except Problem as problem:
+                self._failure = problem
+            except UnusableScores as error:
+                self._failure = internal(error)
+            except Exception as error:
+                self._failure = internal(error)
+        if isinstance(outcome, Billed):
+            self._take_back(row)
+        return self._problem(self._failure, is_v2)
+
+    def release(self) -> None:
+        """Give back the place in the quota that an unbilled call took."""
+        if self.calls.limits is not None:
+            self.calls.limits.release(self.record, self.request.time_ms)
+
+    def _encode(self, row: UsageEvent, *, billed: bool) -> Response:
+        receipt = Receipt(row.call_id, self.asked.units, billed, row.version)
+        answer = self.way.dialect.encode(self.model, self.asked, self._outputs, receipt)
+        if len(answer.body) > MAX_ANSWER:
+            size = f"{len(answer.body):,}"
+            detail = f"The answer has {size} bytes, {MAX_ANSWER:,} can be sent; send fewer instances a call."
+            raise Problem("answer-too-large", detail)
+        headers = {**self.headers, **answer.headers, "x-request-id": self.request.attempt_id}
+        headers["payphone-call-id"] = row.call_id
+        if not billed:
+            headers["idempotent-replayed"] = "true"
+        return Response(200, headers, answer.body)
+
+    def _take_back(self, row: UsageEvent) -> None:
+        self.release()
+        try:
+            self.calls.ledger.void(row.call_id, self.request.attempt_id)
+        except LedgerUnavailable:
+            # The log will show an answer that was not 2xx: on that evidence reconciliation credits the row.
+            log.critical("row %s could not be voided after a failure", row.call_id)
+
+    def _problem(self, problem: Problem, is_v2: bool) -> Response:
+        problem.headers = {**self.headers, **problem.headers}
+        return problem.response(self.request.attempt_id, v2=is_v2)
+
+    def _fingerprint(self, key: str) -> str:
+        headers = self.request.headers
+        described = "\n".join(
+            (
+                self.request.path,
+                PREDICT,
+                headers.get("content-type", ""),
+                headers.get(v2.HEADER_LENGTH, ""),
+            )
+        )
+        return fingerprint(key, described.encode(), self.request.body)
+
+
+def admit(limits: Limits | None, record: KeyRecord, now_ms: int, *, billable: bool) -> dict[str, str]:
+    """Take the caller's place and give the headers that say what is left; Problem if none is.
+
+    Requests that are never billed are throttled like any other, but use up no quota.
+    """
+    if limits is None:
+        return {}
+    verdict = limits.admit(record, now_ms)
+    headers = {name.lower(): value for name, value in verdict.headers}
+    if not verdict.allowed:
+        headers["retry-after"] = str(verdict.retry_after)
+        if verdict.limit == "quota":
+            raise Problem("quota-exceeded", "The plan's calls of this UTC month are used up.", headers)
+        raise Problem("throttled", f"Wait {verdict.retry_after} s, then send calls more slowly.", headers)
+    if not billable:
+        limits.release(record, now_ms)
+    return headers
+
+
+def unauthenticated() -> Problem:
+    """No key, a wrong key, an expired and a revoked one look the same."""
+    return Problem(
+        "unauthenticated",
+        "Send a valid API key in the header x-api-key (or Authorization: Bearer).",
+        {"www-authenticate": "Bearer"},
+    )
+
+
+def access_unavailable() -> Problem:
+    """The key store can't be read: nobody is let in."""
+    return Problem("access-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})
+
+
+def model_not_found() -> Problem:
+    """No such model, or none that this key may call."""
+    return Problem("model-not-found", "No such model; GET /v1/models lists those this key may call.")
+
+
+def unrecorded() -> Problem:
+    """The ledger could not make the row durable."""
+    return Problem("ledger-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})
+
+
+def refusal(reason: str, request: Request) -> Problem:
+    """Say why a repeated call is not answered."""
+    if reason == "foreign":
+        log.critical("two different calls came with the gateway id %s", request.attempt_id)
+        return unrecorded()
+    details = {
+        "mismatch": "It was used for a different request (path, content type or body).",
+        "expired": "It was first used over 24 hours ago.",
+        "exhausted": "It was replayed ten times already.",
+    }
+    return Problem(f"idempotency-key-{reason}", f"{details[reason]} Use a new key for a new call.")
+
+
+def internal(error: Exception) -> Problem:
+    """Log where it failed, without the message, which may hold the caller's data."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s\n%s", type(error).__name__, frames)
+    return Problem("internal", "Nothing was billed. If it happens again, report the x-request-id.")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
+        raise Problem(
+            "invalid-idempotency-key",
+            f"From 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters were expected.",
+        )
+    return key

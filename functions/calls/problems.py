@@ -1,0 +1,83 @@
+"""Errors as the caller sees them: problem documents (RFC 9457), one entry a kind.
+
+Every error that leaves Payphone is one of these. `detail` says what was expected, what came and
+what to do; it never repeats the payload and, for an internal error, says nothing of itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:payphone:problem:"
+
+# kind → (HTTP status, title)
+KINDS = {
+    "invalid-json": (400, "The body is not valid JSON"),
+    "invalid-request": (400, "The request is not formed as expected"),
+    "invalid-idempotency-key": (400, "The Idempotency-Key is not usable"),
+    "unauthenticated": (401, "A valid API key is needed"),
+    "not-found": (404, "There is nothing at this address"),
+    "model-not-found": (404, "There is no such model"),
+    "method-not-allowed": (405, "The address does not take this method"),
+    "request-too-large": (413, "The request is too large"),
+    "unsupported-media-type": (415, "The content type is not supported"),
+    "invalid-input": (422, "The input does not fit the model"),
+    "idempotency-key-mismatch": (422, "The Idempotency-Key belongs to another request"),
+    "idempotency-key-expired": (422, "The Idempotency-Key is too old"),
+    "idempotency-key-exhausted": (422, "The Idempotency-Key was used too often"),
+    "invalid-parameter": (422, "A parameter is not as expected"),
+    "answer-too-large": (422, "The answer is too large to send"),
+    "throttled": (429, "Too many calls at once"),
+    "quota-exceeded": (429, "The monthly quota is used up"),
+    "headers-too-large": (431, "The request headers are too large"),
+    "internal": (500, "The call failed on our side"),
+    "ledger-unavailable": (503, "The call could not be recorded"),
+    "access-unavailable": (503, "Keys could not be checked"),
+    "model-unavailable": (503, "The model is out of service"),
+}
+
+
+class Response(NamedTuple):
+    """What leaves: header names are lower-case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Problem(Exception):
+    """One of KINDS, on its way to the caller. `headers` go out with it, `members` into the document."""
+
+    def __init__(self, kind: str, detail: str, headers: dict[str, str] | None = None, **members: Any) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers or {}
+        self.members = members
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this kind."""
+        return KINDS[self.kind][0]
+
+    def document(self, request_id: str) -> dict[str, Any]:
+        """The RFC 9457 document."""
+        status, title = KINDS[self.kind]
+        return {
+            "type": TYPE_PREFIX + self.kind,
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+            "instance": f"urn:payphone:request:{request_id}",
+            **self.members,
+        }
+
+    def response(self, request_id: str, *, v2: bool = False) -> Response:
+        """The finished answer; on /v2 with the "error" member that its clients read."""
+        document = self.document(request_id)
+        if v2:
+            document["error"] = self.detail
+        headers = {"content-type": CONTENT_TYPE, "x-request-id": request_id, **self.headers}
+        return Response(self.status, headers, json.dumps(document, separators=(",", ":")).encode())

@@ -1,0 +1,88 @@
+"""What the caller sees of a graph's outputs: labels and probabilities, or the tensors as they are.
+
+A task says how scores become a label. A new task is one function and one entry in TASKS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from functions.inference.codec import nested, values_of
+from functions.preprocess.tensors import STRING, Tensor
+from models.manifest import Manifest, TensorSpec
+
+LABEL = "label"
+THRESHOLD = 0.5
+
+
+class UnusableScores(Exception):
+    """The graph gave NaN or infinity where a probability was expected: there is no honest label."""
+
+
+def _binary(scores: list[float]) -> tuple[int, list[float]]:
+    """One sigmoid output: the second label above the threshold, as Keras' binary accuracy has it."""
+    (score,) = scores
+    return int(score > THRESHOLD), [_short(1.0 - score), score]
+
+
+def _multiclass(scores: list[float]) -> tuple[int, list[float]]:
+    """One score a class: the first of the largest, as argmax has it."""
+    return scores.index(max(scores)), scores
+
+
+TASKS: dict[str, Callable[[list[float]], tuple[int, list[float]]]] = {
+    "binary-classification": _binary,
+    "multiclass-classification": _multiclass,
+}
+
+
+def predictions(manifest: Manifest, outputs: Sequence[Tensor], count: int) -> list[Any]:
+    """V1: one prediction an instance.
+
+    For a classification {"label", "probability", "probabilities": {label: p}}; otherwise the
+    output's value, or an object of values by output name where there are several.
+    """
+    if manifest.task in TASKS:
+        return [_prediction(manifest, scores) for scores in _score_rows(manifest, outputs[0], count)]
+    columns = [nested(values_of(tensor), tensor.shape) for tensor in outputs]
+    if len(columns) == 1:
+        return list(columns[0])
+    names = [tensor.name for tensor in outputs]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def answer_specs(manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """V2: the tensors an answer may hold, the label first where there is one."""
+    outputs = manifest.signatures["predict"].outputs
+    return (TensorSpec(LABEL, STRING, (-1,)), *outputs) if manifest.task in TASKS else outputs
+
+
+def answer_tensors(manifest: Manifest, outputs: Sequence[Tensor], count: int) -> list[Tensor]:
+    """V2: the tensors of `answer_specs` for one run."""
+    if manifest.task not in TASKS:
+        return list(outputs)
+    choose = TASKS[manifest.task]
+    labels = [manifest.labels[choose(scores)[0]] for scores in _score_rows(manifest, outputs[0], count)]
+    return [Tensor(LABEL, STRING, (count,), labels), *outputs]
+
+
+def _prediction(manifest: Manifest, scores: list[float]) -> dict[str, Any]:
+    index, probabilities = TASKS[manifest.task](scores)
+    return {
+        "label": manifest.labels[index],
+        "probability": probabilities[index],
+        "probabilities": dict(zip(manifest.labels, probabilities, strict=True)),
+    }
+
+
+def _score_rows(manifest: Manifest, scores: Tensor, count: int) -> list[list[float]]:
+    values = values_of(scores)
+    if None in values:
+        raise UnusableScores(f"{manifest.name} gave a score that is not a number")
+    width = len(values) // count
+    return [values[at : at + width] for at in range(0, len(values), width)]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.9g}")

@@ -1,0 +1,220 @@
+"""JSON and raw bytes ⇄ tensors, with every check that an untrusted value needs.
+
+The standard library's arrays do the work: a list of numbers becomes raw bytes in one C call,
+after one pass over its types. What does not fit is an InputError that says where.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import chain
+from math import isfinite
+from typing import Any
+
+from functions.preprocess.tensors import ELEMENT, STRING, InputError, Tensor, element_count, shape_fits
+from models.manifest import TensorSpec
+
+assert sys.byteorder == "little", "tensors are little-endian; no platform that Payphone runs on is otherwise"
+
+_NUMBERS = frozenset((int, float))
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse UTF-8 JSON strictly: ValueError for NaN, Infinity, bad UTF-8 or absurd nesting."""
+    try:
+        return _DECODER.decode(data.decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 at byte {error.start}") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+encode_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def tensors_from_instances(instances: Sequence[Any], inputs: Sequence[TensorSpec]) -> list[Tensor]:
+    """Stack instances (each a value, or an object by input name) into one tensor an input."""
+    columns: list[list[Any]]
+    if len(inputs) == 1:
+        name = inputs[0].name
+        columns = [[_single(value, name, number) for number, value in enumerate(instances)]]
+    else:
+        columns = [[] for _ in inputs]
+        for number, value in enumerate(instances):
+            if not isinstance(value, dict) or value.keys() != {spec.name for spec in inputs}:
+                names = ", ".join(f'"{spec.name}"' for spec in inputs)
+                raise InputError(f"instance {number} should be an object with exactly {names}")
+            for column, spec in zip(columns, inputs, strict=True):
+                column.append(value[spec.name])
+    return [_stack(column, spec) for column, spec in zip(columns, inputs, strict=True)]
+
+
+def tensor_from_list(spec: TensorSpec, dtype: str, shape: tuple[int, ...], values: Any) -> Tensor:
+    """Make a tensor of V2 `data`, which may be flat or nested; both are row-major."""
+    _check_tensor(spec, dtype, shape)
+    where = f'input "{spec.name}"'
+    if not isinstance(values, list):
+        raise InputError(f"{where} should have its data as a list")
+    if values and isinstance(values[0], list):
+        unfolded = _unfold(values, shape)
+        if unfolded is None:
+            raise InputError(f"{where} has data that is not nested as its shape {list(shape)} says")
+        values = unfolded
+    return _pack(spec, shape, values, where)
+
+
+def tensor_from_raw(spec: TensorSpec, dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
+    """Make a tensor of the V2 binary extension's bytes (strings: 4-byte length + UTF-8 each)."""
+    _check_tensor(spec, dtype, shape)
+    count = element_count(shape)
+    if dtype == STRING:
+        return Tensor(spec.name, dtype, shape, _split_strings(data, count, spec.name))
+    expected = count * ELEMENT[dtype][1]
+    if len(data) != expected:
+        raise InputError(f'input "{spec.name}" has {len(data)} bytes; its shape and type need {expected}')
+    if dtype == "bool" and data.strip(b"\x00\x01"):
+        raise InputError(f'input "{spec.name}" has a bool that is neither 0 nor 1')
+    return Tensor(spec.name, dtype, shape, data)
+
+
+def values_of(tensor: Tensor) -> list[Any]:
+    """The elements as flat JSON values. A float32 keeps the 9 digits that carry it; NaN, ∞ become null."""
+    if tensor.dtype == STRING:
+        return list(tensor.data)
+    values = array(ELEMENT[tensor.dtype][0].replace("?", "B"), bytes(tensor.data))  # type: ignore[arg-type]
+    if tensor.dtype == "float32":
+        return [float(f"{value:.9g}") if isfinite(value) else None for value in values]
+    if tensor.dtype == "float64":
+        return [value if isfinite(value) else None for value in values]
+    if tensor.dtype == "bool":
+        return [bool(value) for value in values]
+    return values.tolist()
+
+
+def raw_of(tensor: Tensor) -> bytes:
+    """The elements as the V2 binary extension sends them."""
+    if tensor.dtype != STRING:
+        return bytes(tensor.data)  # type: ignore[arg-type]
+    parts = (str(item).encode() for item in tensor.data)
+    return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+
+
+def nested(values: list[Any], shape: Sequence[int]) -> Any:
+    """Fold flat values into lists by `shape` (a scalar's shape is ())."""
+    if not shape:
+        return values[0]
+    for size in reversed(shape[1:]):
+        values = [values[at : at + size] for at in range(0, len(values), size)] if size else []
+    return values
+
+
+def _single(value: Any, name: str, number: int) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {name}:
+        raise InputError(f'instance {number} should be the value itself or an object with exactly "{name}"')
+    return value[name]
+
+
+def _stack(column: list[Any], spec: TensorSpec) -> Tensor:
+    """Stack one value an instance; free dimensions but the first must agree over the batch."""
+    shape = _shape_of(column[0], len(spec.shape))
+    if not shape_fits(shape, spec.shape[1:]) or 0 in shape:
+        expected = _show(spec.shape[1:])
+        raise InputError(f'instance 0: "{spec.name}" should have {expected}, it has {_show(shape)}')
+    flat = _unfold(column, (len(column), *shape))
+    if flat is None:
+        number = next(n for n, value in enumerate(column) if _unfold(value, shape) is None)
+        raise InputError(f'instance {number}: "{spec.name}" is not of {_show(shape)} as instance 0 is')
+    return _pack(spec, (len(column), *shape), flat, f'"{spec.name}"')
+
+
+def _shape_of(value: Any, most: int) -> tuple[int, ...]:
+    """The shape of nested lists by their first elements, followed `most` levels deep at the most."""
+    shape: list[int] = []
+    while isinstance(value, list) and len(shape) < most:
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(shape)
+
+
+def _unfold(value: Any, shape: Sequence[int]) -> list[Any] | None:
+    """Flatten lists nested as `shape`, None where they are not; by levels, so nothing recurses."""
+    level = [value]
+    for size in shape:
+        if not all(isinstance(item, list) and len(item) == size for item in level):
+            return None
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _pack(spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str) -> Tensor:
+    count = element_count(shape)
+    if len(flat) != count:
+        raise InputError(f"{where} has {len(flat)} values; its shape {list(shape)} needs {count}")
+    types = set(map(type, flat))
+    if spec.dtype == STRING:
+        if types - {str}:
+            raise InputError(f"{where} should be strings, a {_name(types - {str})} came")
+        return Tensor(spec.name, STRING, shape, flat)
+    if spec.dtype == "bool":
+        if types - {bool}:
+            raise InputError(f"{where} should be true or false, a {_name(types - {bool})} came")
+        return Tensor(spec.name, "bool", shape, bytes(flat))
+    floating = spec.dtype.startswith("float")
+    wrong = types - (_NUMBERS if floating else {int})
+    if wrong:
+        expected = "numbers" if floating else "whole numbers"
+        raise InputError(f"{where} should be {expected} ({spec.dtype}), a {_name(wrong)} came")
+    try:
+        packed = array(ELEMENT[spec.dtype][0], flat)
+    except OverflowError:
+        raise InputError(f"{where} has a number outside the range of {spec.dtype}") from None
+    if floating and not all(map(isfinite, packed)):
+        raise InputError(f"{where} has a number outside the range of {spec.dtype}")
+    return Tensor(spec.name, spec.dtype, shape, packed.tobytes())
+
+
+def _check_tensor(spec: TensorSpec, dtype: str, shape: tuple[int, ...]) -> None:
+    if dtype != spec.dtype:
+        raise InputError(f'input "{spec.name}" should be of type {spec.dtype}, {dtype} came')
+    if not shape_fits(shape, spec.shape) or any(size < 1 for size in shape):
+        raise InputError(f'input "{spec.name}" should have the shape {list(spec.shape)}, {list(shape)} came')
+
+
+def _split_strings(data: bytes, count: int, name: str) -> list[str]:
+    texts, at = [], 0
+    for _ in range(count):
+        size = int.from_bytes(data[at : at + 4], "little")
+        at += 4
+        if at + size > len(data):
+            raise InputError(
+                f'input "{name}" ends inside a string: 4 bytes of length + UTF-8 each were expected'
+            )
+        try:
+            texts.append(data[at : at + size].decode())
+        except UnicodeDecodeError:
+            raise InputError(f'input "{name}" has a string that is not UTF-8') from None
+        at += size
+    if at != len(data):
+        raise InputError(f'input "{name}" has {len(data) - at} bytes more than its {count} strings')
+    return texts
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return f"the shape {['any' if d == -1 else d for d in shape]}" if shape else "a single value"
+
+
+def _name(types: set[type]) -> str:
+    names = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "fraction"}
+    return names.get(sorted(types, key=lambda t: t.__name__)[0], "null")

@@ -1,0 +1,66 @@
+"""What a graph holds, read through the C library: its signatures, and whether a call can be repeated."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_int, c_void_p
+
+from functions.inference.library import DTYPES, Library, TensorType
+from functions.inference.runtime import DEFAULT_SIGNATURE, ImpureGraph, RuntimeFailure
+from models.manifest import Signature, TensorSpec
+
+# The key under which LiteRT gives a graph that was converted without signatures.
+_UNNAMED = "<placeholder signature>"
+
+# Of LiteRtOpCode: variables (VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE) and chance
+# (RANDOM_STANDARD_NORMAL, RANDOM_UNIFORM, MULTINOMIAL, RNG_BIT_GENERATOR).
+_IMPURE = frozenset({142, 143, 144, 146, 148, 149, 204})
+
+# LSTM, RNN, SVDF, and RNN and LSTM with UNIDIRECTIONAL_ or BIDIRECTIONAL_SEQUENCE_: these go on from the
+# state that the last call left, and the C library has no function to reset it.
+_STATEFUL = frozenset({16, 24, 27, 35, 44, 46, 52})
+
+
+def read_signatures(library: Library, model: c_void_p) -> dict[str, Signature]:
+    """The graph's signatures by key, in its order; RuntimeFailure where one can't be served by the binding."""
+    signatures = {}
+    handle = c_void_p()
+    for index in range(library.number("GetNumModelSignatures", model)):
+        library.call("GetModelSignature", model, index, byref(handle))
+        key = library.text("GetSignatureKey", handle)
+        inputs, taken = _tensors(library, handle, "Input")
+        outputs, given = _tensors(library, handle, "Output")
+        # Such a tensor has two buffers here, and LiteRT fills one.
+        if len({*taken, *given}) < len(taken) + len(given):
+            raise RuntimeFailure(f"signature {key!r} has an output that is also an input or another output")
+        signatures[DEFAULT_SIGNATURE if key == _UNNAMED else key] = Signature(inputs, outputs)
+    return signatures
+
+
+def check_ops(library: Library, model: c_void_p) -> None:
+    """ImpureGraph or RuntimeFailure where a call's answer could depend on the calls before it."""
+    subgraph, op, code = c_void_p(), c_void_p(), c_int()
+    for number in range(library.number("GetNumModelSubgraphs", model)):
+        library.call("GetModelSubgraph", model, number, byref(subgraph))
+        for place in range(library.number("GetNumSubgraphOps", subgraph)):
+            library.call("GetSubgraphOp", subgraph, place, byref(op))
+            library.call("GetOpCode", op, byref(code))
+            if code.value in _IMPURE:
+                raise ImpureGraph(f"the graph keeps variables or draws random numbers (op {code.value})")
+            if code.value in _STATEFUL:
+                raise RuntimeFailure(f"the graph has a fused recurrent layer (op {code.value})")
+
+
+def _tensors(
+    library: Library, signature: c_void_p, side: str
+) -> tuple[tuple[TensorSpec, ...], list[int | None]]:
+    specs, addresses = [], []
+    tensor, kind = c_void_p(), TensorType()
+    for number in range(library.number(f"GetNumSignature{side}s", signature)):
+        name = library.text(f"GetSignature{side}Name", signature, number)
+        library.call(f"GetSignature{side}TensorByIndex", signature, number, byref(tensor))
+        library.call("GetRankedTensorType", tensor, byref(kind))
+        if kind.dtype not in DTYPES:
+            raise RuntimeFailure(f"{name} has LiteRT's element type {kind.dtype}, which can't be passed")
+        specs.append(TensorSpec(name, DTYPES[kind.dtype], kind.layout.shape))
+        addresses.append(tensor.value)
+    return tuple(specs), addresses

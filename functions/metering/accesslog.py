@@ -1,0 +1,143 @@
+"""The access log: the second record of every answer, kept apart from the ledger.
+
+Reconciliation holds the two against each other. Here it is one file of JSON lines per UTC day; in
+the cloud the gateway writes the same fields. It holds no payload, no key and no client address.
+
+Lines are appended but not synced one by one: after a power cut the last ones may be missing, and a
+missing line is no evidence of anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from threading import Lock
+from time import gmtime, strftime
+from typing import NamedTuple
+
+DAY_MS = 24 * 3600 * 1000
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+log = logging.getLogger(__name__)
+
+
+class AccessRecord(NamedTuple):
+    """One answer. `time` is when the request came, in milliseconds since 1970 UTC.
+
+    `attempt_id` is what ledger rows name; `request_id` is what the caller is told, and may be his
+    own. `key_id` is "" where no key of ours came, `model` where none was named. `path` is without
+    its query.
+    """
+
+    time: int
+    request_id: str
+    attempt_id: str
+    key_id: str
+    method: str
+    path: str
+    model: str
+    status: int
+    response_bytes: int
+    latency_ms: int
+
+
+class Torn(NamedTuple):
+    """A line that is no AccessRecord: cut short by a crash or a full disk, or not written by us."""
+
+    file: str
+    line: int
+
+
+class AccessLog:
+    """Appends to `folder`/YYYY-MM-DD.jsonl; any thread may use it. A disk that refuses never fails a call.
+
+    `lost` counts the records that could not be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder; OSError where that is not possible."""
+        self.lost = 0
+        self._folder = folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock()
+        self._file = -1
+        self._day = -1
+        self._torn = False
+        self._failing = False
+
+    def write(self, *records: AccessRecord) -> None:
+        """Append records, with one system call for those of a day."""
+        with self._lock:
+            for day, group in groupby(records, key=lambda record: record.time // DAY_MS):
+                lines = [_encode(record._asdict()) for record in group]
+                try:
+                    self._append(day, lines)
+                    self._failing = False
+                except OSError as error:
+                    self.lost += len(lines)
+                    if not self._failing:  # once, not with each call while the disk is full
+                        log.error("the access log can't be written, calls go on without: %s", error)
+                        self._failing = True
+
+    def close(self) -> None:
+        """Make what was written durable and let go of the file."""
+        with self._lock:
+            self._release()
+
+    def _append(self, day: int, lines: list[str]) -> None:
+        if day != self._day:
+            self._release()
+            path = self._folder / _file_name(day)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            self._day = day
+            size = os.fstat(self._file).st_size
+            self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
+        data = ("\n" * self._torn + "\n".join(lines) + "\n").encode()
+        self._torn = True  # unless every byte arrives
+        if os.write(self._file, data) < len(data):
+            raise OSError("the disk took only a part")
+        self._torn = False
+
+    def _release(self) -> None:
+        if self._file >= 0:
+            try:
+                os.fsync(self._file)
+            finally:
+                os.close(self._file)
+                self._file = self._day = -1
+
+
+def read(folder: Path, start: int, end: int) -> Iterator[AccessRecord | Torn]:
+    """Records of [start, end) in milliseconds, file by file as they were written, and every torn line."""
+    for day in range(start // DAY_MS, -(-end // DAY_MS)):
+        path = folder / _file_name(day)
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                record = _parse(line)
+                if record is None:
+                    yield Torn(str(path), number)
+                elif start <= record.time < end:
+                    yield record
+
+
+def _parse(line: bytes) -> AccessRecord | None:
+    try:
+        found = json.loads(line)
+        record = AccessRecord(**{name: found[name] for name in AccessRecord._fields})
+        same = all(type(value) is kind for value, kind in zip(record, _TYPES, strict=True))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return record if same else None
+
+
+_TYPES = (int, str, str, str, str, str, str, int, int, int)
+
+
+def _file_name(day: int) -> str:
+    return strftime("%Y-%m-%d.jsonl", gmtime(day * 86400))

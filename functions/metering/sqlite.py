@@ -1,0 +1,255 @@
+"""The ledger of one machine, and its reader: one SQLite file.
+
+A row is on the disk before its ticket settles; one sync serves a whole group (`group.py`). Rows of
+a group see each other, and a bad one fails alone. Any number of processes may use one file:
+`BEGIN IMMEDIATE` lets in one group at a time.
+
+The table has a rowid and two indices. A random `call_id` dirties a page of its index for each row;
+where attempt ids grow with time neighbours share that page, and a large group costs a third.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from json.encoder import encode_basestring_ascii
+from threading import Lock
+from typing import Any, NamedTuple
+
+from functions.metering.event import LIVE, VOID, UsageEvent
+from functions.metering.group import MAX_GROUP, GroupTicket, GroupWriter, Notify, Result
+from functions.metering.ledger import Billed, LedgerUnavailable, Outcome, settle, voided
+from functions.metering.usage import UsageBucket
+from functions.sqlite import UnusableDatabase, connect, connect_to_read
+
+SCHEMA = (
+    f"""
+    CREATE TABLE call (
+        call_id TEXT NOT NULL PRIMARY KEY, attempts TEXT NOT NULL, key_id TEXT NOT NULL,
+        customer TEXT NOT NULL, plan TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
+        kind TEXT NOT NULL, units INTEGER NOT NULL, bytes_in INTEGER NOT NULL,
+        started_at INTEGER NOT NULL, fingerprint TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('{LIVE}', '{VOID}')), revision INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX call_by_time ON call (started_at, customer)
+    """,
+)
+# Nothing but these constants and question marks ever enters the text of a statement.
+_COLUMNS = ", ".join(UsageEvent._fields)
+_READ = f"SELECT {_COLUMNS} FROM call"  # noqa: S608
+_WRITE = f"INSERT OR REPLACE INTO call ({_COLUMNS}) VALUES"
+_ROW = f"({', '.join('?' * len(UsageEvent._fields))})"
+_ATTEMPTS = UsageEvent._fields.index("attempts")
+_SPAN = f"""WHERE started_at >= :start AND started_at < :end AND state = '{LIVE}'
+            AND (:customer IS NULL OR customer = :customer)"""
+
+log = logging.getLogger(__name__)
+
+
+class _Void(NamedTuple):
+    """Takes back what `attempt` was billed for. `doubtful` is a row that may be there unseen."""
+
+    call_id: str
+    attempt: str
+    doubtful: UsageEvent | None = None
+
+
+_Entry = UsageEvent | _Void
+
+
+class SqliteLedger:
+    """A ledger in one file. Implements Ledger; any thread may use it.
+
+    `notify` gets one function per group, which runs the callbacks of all its tickets: by default
+    the writer thread runs it; an asyncio server gives `loop.call_soon_threadsafe`, so that a group
+    wakes the loop once and callbacks run in it. UnusableDatabase if the file can't be opened.
+    """
+
+    def __init__(self, path: str, *, notify: Notify = lambda run: run()) -> None:
+        """Open or make the file and start the writer."""
+        self.commits = 0
+        self._path = path
+        self._database = connect(path, SCHEMA, cached_statements=2 * MAX_GROUP + 8)
+        self._reader = connect(path, SCHEMA)
+        self._reading = Lock()
+        self._owed: list[_Void] = []
+        self._writer: GroupWriter[_Entry] = GroupWriter(self._write, lambda: bool(self._owed), notify)
+
+    def append(self, event: UsageEvent) -> GroupTicket[_Entry]:
+        """Queue the row; never blocks on the disk."""
+        return self._writer.submit(event)
+
+    def void(self, call_id: str, attempt: str) -> None:
+        """Queue the void and wait. If it fails, the writer tries again for as long as we live."""
+        self._writer.submit(_Void(call_id, attempt)).wait()
+
+    def get(self, call_id: str) -> UsageEvent | None:
+        """Read one row as it was last committed."""
+        try:
+            with self._reading:
+                row = self._reader.execute(f"{_READ} WHERE call_id = ?", (call_id,)).fetchone()
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"{self._path} can't be read: {error}") from error
+        return _decode(row) if row else None
+
+    def close(self) -> None:
+        """Commit what is queued, move it from the write-ahead log into the file, let go."""
+        self._writer.close()
+        self._reader.close()
+        with suppress(sqlite3.Error):  # what stays in the log is as durable there
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._database.close()
+
+    def _write(self, entries: list[_Entry]) -> list[Result]:
+        """Write a group, after what is owed from groups that failed."""
+        try:
+            self._pay_owed()
+            return self._commit(entries) if entries else []
+        except Exception:
+            self._owed += [entry for entry in entries if isinstance(entry, _Void)]
+            raise
+
+    def _pay_owed(self) -> None:
+        """Make the voids durable that failed, and void what a failed COMMIT may have left.
+
+        A COMMIT that fails may yet have put its rows into the write-ahead log, where the recovery
+        after a crash would find them. So before anything else is written they are written as void,
+        which also takes the very place in the log where they may lie. What remains: a process
+        killed before the disk takes this can leave a live row whose answer never left, to be
+        credited when the ledger is reconciled with the access log.
+        """
+        while self._owed:
+            owed = self._owed[:MAX_GROUP]
+            self._commit(owed)
+            del self._owed[: len(owed)]
+
+    def _commit(self, entries: Sequence[_Entry]) -> list[Result]:
+        """Apply entries in one transaction; the exception of one that failed alone is its result.
+
+        Raises if they are not written. Should they be there nevertheless, they are owed a void.
+        """
+        billed: list[UsageEvent] = []
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            results = self._apply_or_isolate(entries, billed)
+        except Exception:
+            self._roll_back()
+            raise
+        try:
+            self._database.execute("COMMIT")
+        except Exception:
+            self._roll_back()
+            self._owed += [_Void(row.call_id, row.attempts[0], row) for row in billed]
+            raise
+        self.commits += 1
+        return results
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+    def _apply_or_isolate(self, entries: Sequence[_Entry], billed: list[UsageEvent]) -> list[Result]:
+        """Apply entries at once or, if one of them is refused, each by itself."""
+        try:
+            return [*self._apply(entries, billed)]
+        except sqlite3.OperationalError:  # full disk, I/O error: no entry is to blame
+            raise
+        except Exception:
+            results: list[Result] = []
+            for entry in entries:
+                try:
+                    results += self._apply([entry], billed)
+                except sqlite3.OperationalError:
+                    raise
+                except Exception as error:
+                    log.error("a usage row was refused: %s", error)
+                    results.append(error)
+            return results
+
+    def _apply(self, entries: Sequence[_Entry], billed: list[UsageEvent]) -> list[Outcome | None]:
+        """Judge entries in their order, then write what changed, all or nothing.
+
+        One statement reads and one writes, whatever the number of entries: each statement lets go
+        of the GIL, and beside a busy event loop getting it back is what takes time.
+        """
+        marks = ", ".join("?" * len(entries))
+        rows = self._database.execute(f"{_READ} WHERE call_id IN ({marks})", [e.call_id for e in entries])
+        held = {row[0]: _decode(row) for row in rows}
+        changed: dict[str, UsageEvent] = {}
+        newly_billed: list[UsageEvent] = []
+        outcomes: list[Outcome | None] = []
+        for entry in entries:
+            row = held.get(entry.call_id)
+            outcome: Outcome | None = None
+            if isinstance(entry, _Void):
+                if entry.doubtful and (row is None or row.revision < entry.doubtful.revision):
+                    row = entry.doubtful
+                write = voided(row, entry.attempt)
+            else:
+                write, outcome = settle(row, entry)
+                if write and isinstance(outcome, Billed):
+                    newly_billed.append(write)
+            if write:
+                held[entry.call_id] = changed[entry.call_id] = write
+            outcomes.append(outcome)
+        if changed:
+            values = [value for row in changed.values() for value in _encode(row)]
+            self._database.execute(f"{_WRITE} {', '.join([_ROW] * len(changed))}", values)
+        billed += newly_billed
+        return outcomes
+
+
+class SqliteUsage:
+    """Usage read from a ledger file, while servers may be writing it. Implements UsageReader.
+
+    Any thread may use it. UnusableDatabase if there is no ledger at `path`; LedgerUnavailable if it
+    can't be read later.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Open the file, read-only."""
+        self._path = path
+        self._lock = Lock()
+        self._database = connect_to_read(path, SCHEMA)
+
+    def rows(self, start: int, end: int, customer: str | None = None) -> Iterator[UsageEvent]:
+        """Live rows of a span, all as of the first one; use the iterator up, or the log can't shrink."""
+        span = {"start": start, "end": end, "customer": customer}
+        with self._readable(), closing(connect_to_read(self._path, SCHEMA)) as database:
+            for row in database.execute(f"{_READ} {_SPAN} ORDER BY started_at, call_id", span):
+                yield _decode(row)
+
+    def buckets(self, start: int, end: int, customer: str | None = None) -> list[UsageBucket]:
+        """Live calls and units of a span."""
+        sql = f"""
+            SELECT customer, plan, model, version, kind,
+                   strftime('%Y-%m-%d', started_at / 1000, 'unixepoch'), count(*), sum(units)
+            FROM call {_SPAN} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
+        with self._readable(), self._lock:
+            rows = self._database.execute(sql, {"start": start, "end": end, "customer": customer})
+            return [UsageBucket(*row) for row in rows]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, UnusableDatabase) as error:
+            raise LedgerUnavailable(f"{self._path} can't be read: {error}") from error
+
+
+def _encode(row: UsageEvent) -> list[Any]:
+    values: list[Any] = [*row]
+    values[_ATTEMPTS] = f"[{','.join(map(encode_basestring_ascii, row.attempts))}]"
+    return values
+
+
+def _decode(row: tuple[Any, ...]) -> UsageEvent:
+    return UsageEvent(row[0], tuple(json.loads(row[1])), *row[2:])

@@ -1,0 +1,1 @@
+"""The `payphone` command: one file a noun. Commands only ask, call and print."""

@@ -1,0 +1,102 @@
+"""What commands share: where the state is, the settings, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from functions.customers.record import Customer
+    from infra.service import Settings
+    from infra.workspace import Workspace
+
+HOST = "127.0.0.1"
+PORT = 8080
+
+
+class Places(NamedTuple):
+    """What the options before the command's name say."""
+
+    state: Path
+    service: Path
+
+
+def now_ms() -> int:
+    """The time, in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def places(ctx: typer.Context) -> Places:
+    """The options before the command's name."""
+    found = ctx.find_object(Places)
+    assert found is not None
+    return found
+
+
+def workspace(ctx: typer.Context) -> Workspace:
+    """The state folder, made if there is none."""
+    from infra.workspace import Workspace
+
+    return Workspace(places(ctx).state)
+
+
+def settings(ctx: typer.Context) -> Settings:
+    """service.toml, checked."""
+    from infra.service import load
+
+    return load(places(ctx).service)
+
+
+def _month(value: str | None) -> str:
+    from functions.metering.usage import month_of, month_span
+
+    if value is None:
+        return month_of(now_ms())
+    try:
+        month_span(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Month = Annotated[
+    str | None,
+    typer.Option("--month", metavar="YYYY-MM", callback=_month, help="UTC month. Default: the current one."),
+]
+CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Id, e-mail address or name.")]
+
+
+def find_customer(place: Workspace, wanted: str) -> Customer:
+    """The one customer that `wanted` names, by id, e-mail address or name; Failure if it is not one."""
+    from infra.cli.console import Failure
+
+    folded = wanted.casefold()
+    found = [
+        customer
+        for customer in place.customers().list()
+        if wanted == customer.customer_id or folded in (customer.email.casefold(), customer.name.casefold())
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(c.customer_id for c in found)
+        raise Failure(f"{len(found)} customers are called {wanted!r}: use an id ({ids})")
+    raise Failure(f"there is no customer {wanted!r}: `payphone customer list` shows who there is")
+
+
+def find_payer(place: Workspace, wanted: str) -> str:
+    """The id of the customer that `wanted` names; also of an erased one, whose keys and calls stay."""
+    with closing(place.keys()) as keys:
+        if keys.list(wanted):
+            return wanted
+    return find_customer(place, wanted).customer_id
+
+
+def names_by_id(place: Workspace) -> dict[str, str]:
+    """Customers' names; an erased customer has none."""
+    return {customer.customer_id: customer.name for customer in place.customers().list()}

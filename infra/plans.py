@@ -1,0 +1,43 @@
+"""From the plans of service.toml to the plans in force."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from functions.access.keys import Plan as Limits
+from functions.billing.plans import Plan
+from infra.service import Settings
+from infra.workspace import Workspace
+
+
+class PlanConflict(ValueError):
+    """A plan was edited in a way that its customers' invoices can't follow."""
+
+
+def publish_plans(settings: Settings, workspace: Workspace) -> dict[str, Limits]:
+    """Publish the plans of service.toml and put them in force, for keys that were issued before too.
+
+    Gives by name the limits that access now holds calls to. Doing it again changes nothing. A plan
+    that was removed from the file stays in force for the keys that are on it. PlanConflict if a
+    plan's currency was changed: that takes a plan of another name.
+    """
+    book = workspace.plan_book()
+    with closing(workspace.keys()) as keys:
+        in_force = {limits.name: limits for limits in keys.plans()}
+        for name, plan in settings.plans.items():
+            if name in in_force and (former := book.get(in_force[name].version)).currency != plan.currency:
+                raise PlanConflict(
+                    f"plan {name} charges in {former.currency} and can't change to {plan.currency}: "
+                    f"give the plan in {plan.currency} another name"
+                )
+        limits = {name: limits_of(plan) for name, plan in settings.plans.items()}
+        for name, plan in settings.plans.items():
+            book.publish(plan)
+            if in_force.get(name) != limits[name]:
+                keys.set_plan(limits[name])
+    return limits
+
+
+def limits_of(plan: Plan) -> Limits:
+    """What access needs to know of a plan; 0 is its way to say that there is no limit."""
+    return Limits(plan.name, plan.version, float(plan.rate or 0), plan.burst or 0, plan.quota or 0)

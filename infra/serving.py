@@ -1,0 +1,145 @@
+"""The local server, put together from a state folder and service.toml, and run until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+
+import uvicorn
+import uvloop
+
+from functions.access.keys import KeyRecord
+from functions.access.limits import Limits
+from functions.api.app import create_app
+from functions.api.context import Context
+from functions.api.schemas import Price
+from functions.billing.plans import PlanBook, decimal_text
+from functions.calls.core import Calls
+from functions.local.models import ServedModels
+from functions.local.protocol import BoundedProtocol
+from functions.local.server import LocalServer
+from functions.metering.accesslog import AccessLog
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.usage import UsageReader, month_span
+from infra.plans import publish_plans
+from infra.service import Settings
+from infra.workspace import Workspace
+
+
+class PortTaken(OSError):
+    """Something else listens there."""
+
+
+def serve(
+    workspace: Workspace,
+    settings: Settings,
+    host: str,
+    port: int,
+    on_started: Callable[[str, ServedModels], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM; what was accepted by then is answered and on the disk.
+
+    `port` 0 takes a free one. `on_started` gets the base URL once calls are answered.
+    PortTaken if the port is in use; UnusableDatabase where a state file can't be opened.
+    """
+    listening = _listen(host, port)
+    publish_plans(settings, workspace)
+    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_serve(workspace, settings, listening, on_started))
+
+
+async def _serve(
+    workspace: Workspace,
+    settings: Settings,
+    listening: socket.socket,
+    on_started: Callable[[str, ServedModels], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    models = ServedModels(workspace.registry(), settings.models.serve)
+    models.refresh()
+    with contextlib.ExitStack() as stack:
+        # One wake-up of the loop a group of rows, not one a row.
+        ledger = SqliteLedger(str(workspace.ledger_file), notify=loop.call_soon_threadsafe)
+        stack.callback(ledger.close)
+        keys = stack.enter_context(contextlib.closing(workspace.keys()))
+        usage = stack.enter_context(contextlib.closing(workspace.usage()))
+        access_log = stack.enter_context(contextlib.closing(AccessLog(workspace.access_log)))
+        limits = Limits(lambda customer, plan, month: _calls_so_far(usage, customer, plan, month))
+        api = create_app(
+            Context(
+                keys=keys,
+                catalog=models,
+                usage=usage,
+                price=_price_lookup(workspace.plan_book()),
+                limits=limits,
+                now_ms=lambda: time.time_ns() // 1_000_000,
+                version=version("payphone"),
+            )
+        )
+        calls = Calls(models, ledger, limits)
+        app = LocalServer(calls, models, keys, api, access_log)
+        config = uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            ws="none",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            log_level=logging.WARNING,
+        )
+        host, port = listening.getsockname()[:2]
+        await _Server(config, lambda: on_started(f"http://{host}:{port}", models)).serve([listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which here returns after a signal; its own would end the process first."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept, and say so."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop accepting at the first signal; a second one ends at once what is still open."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise PortTaken(
+            f"{host}:{port} can't be listened on: {error.strerror}; choose another --port"
+        ) from None
+    return listening
+
+
+def _calls_so_far(usage: UsageReader, customer: str, plan: str, month: str) -> int:
+    start, end = month_span(month)
+    buckets = usage.buckets(start, end, customer)
+    return sum(bucket.calls for bucket in buckets if bucket.plan.partition("@")[0] == plan)
+
+
+def _price_lookup(book: PlanBook) -> Callable[[KeyRecord, str], Price | None]:
+    def price(record: KeyRecord, model: str) -> Price:
+        plan = book.get(record.plan.version)
+        return Price(plan=plan.name, currency=plan.currency, per_call=decimal_text(plan.price(model)))
+
+    return price

@@ -1,0 +1,73 @@
+"""The state folder: everything one installation keeps, and where in it what lies.
+
+    .payphone/
+      models/        the registry: published model versions
+      plans/         every plan version that was ever in force
+      ledger.db      usage rows: what invoices are made of
+      keys.db        key records (never keys) and the plans in force
+      customers.db   who the customers are; the one file with personal data
+      access-log/    the server's own record of every answer
+      data/          downloaded data, checked against pinned hashes
+      work/          half-made artifacts; can be deleted when nothing is being trained
+      logs/          what training and other child processes print
+
+Only the owner may look into it: whoever can read the folder knows the customers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from functions.access.sqlite import SqliteKeys
+from functions.billing.plans import PlanBook
+from functions.customers.sqlite import SqliteCustomers
+from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from models.registry import Registry
+from models.store import LocalStore
+
+DEFAULT_ROOT = Path(".payphone")
+PRIVATE = 0o700
+
+
+class Workspace:
+    """Paths of one state folder, and its stores opened. Close what has a close()."""
+
+    def __init__(self, root: Path = DEFAULT_ROOT) -> None:
+        """Make the folder if there is none, readable by its owner only."""
+        root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        self.root = root
+        self.models = root / "models"
+        self.plans = root / "plans"
+        self.ledger_file = root / "ledger.db"
+        self.keys_file = root / "keys.db"
+        self.customers_file = root / "customers.db"
+        self.access_log = root / "access-log"
+        self.data = root / "data"
+        self.work = root / "work"
+        self.logs = root / "logs"
+
+    def registry(self) -> Registry:
+        """Published models."""
+        return Registry(LocalStore(self.models))
+
+    def plan_book(self) -> PlanBook:
+        """Published plan versions; the book itself names its objects plans/…"""
+        return PlanBook(LocalStore(self.root))
+
+    def ledger(self) -> SqliteLedger:
+        """Where calls are written."""
+        return SqliteLedger(str(self.ledger_file))
+
+    def usage(self) -> SqliteUsage:
+        """What reports and invoices read; a ledger that nothing was written to yet reads as empty."""
+        if not self.ledger_file.exists():
+            self.ledger().close()
+        return SqliteUsage(str(self.ledger_file))
+
+    def keys(self) -> SqliteKeys:
+        """API keys and the plans in force."""
+        return SqliteKeys(str(self.keys_file))
+
+    def customers(self) -> SqliteCustomers:
+        """The identity records."""
+        return SqliteCustomers(str(self.customers_file))

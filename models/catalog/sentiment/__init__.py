@@ -1,0 +1,1 @@
+"""Sentiment of film reviews: an LSTM by the classic Keras recipe."""

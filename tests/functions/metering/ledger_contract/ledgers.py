@@ -1,0 +1,23 @@
+"""Every ledger under contract, by name: how a process opens the one at an address.
+
+As a script it is a second process that appends: `python ledgers.py NAME ADDRESS` reads events as
+JSON lines from stdin, prints "ready", appends all and prints one line per outcome.
+"""
+
+import json
+import sys
+
+from functions.metering.event import UsageEvent
+from functions.metering.sqlite import SqliteLedger
+
+LEDGERS = {"sqlite": SqliteLedger}
+
+if __name__ == "__main__":
+    name, address = sys.argv[1:]
+    events = [UsageEvent(**json.loads(line)) for line in sys.stdin]
+    ledger = LEDGERS[name](address)
+    print("ready", flush=True)
+    tickets = [ledger.append(event._replace(attempts=tuple(event.attempts))) for event in events]
+    for ticket in tickets:
+        print(type(ticket.outcome()).__name__)
+    ledger.close()
