@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
@@ -34,8 +35,7 @@ def connect(
         raise UnusableDatabase(f"SQLite {wanted} or newer is needed, this is {sqlite3.sqlite_version}")
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        # SQLite gives its -wal and -shm files the mode of the file itself.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_private(path)
         connection = sqlite3.connect(
             path,
             timeout=BUSY_SECONDS,
@@ -72,6 +72,17 @@ def connect_to_read(path: str, schema: Sequence[str]) -> sqlite3.Connection:
         connection.close()
         raise UnusableDatabase(f"{path} has schema version {version}, {len(schema)} was expected")
     return connection
+
+
+def _make_private(path: str) -> None:
+    """Make the file readable by its owner only; SQLite gives its -wal and -shm files the same mode.
+
+    A file that is there must not be opened: closing it again would drop every POSIX lock that this
+    process has on it, whereupon the next process that lets go of the file takes itself for the last
+    one and deletes the write-ahead log under us.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, path: str, schema: Sequence[str], erasable: bool) -> None:

@@ -112,6 +112,8 @@ def build(
             published = newest or _publish(registry, folder / ARTIFACT, on_progress)
         else:
             published = newest
+        if registry.live(name) is None:  # a crash can come between publishing and making live
+            registry.promote(name, published.version)
         examples = read_examples(folder / EXAMPLES_FILE)
     return Built(published, newest is not None, examples, time.monotonic() - started)
 

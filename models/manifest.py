@@ -145,7 +145,7 @@ def from_json(data: bytes) -> Manifest:
         )
     except ManifestError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError(f"not a manifest: {type(error).__name__} at {error}") from error
 
 

@@ -57,12 +57,13 @@ def compare(
     Agreement is the share of equal labels as `task` decides them; for a task without labels it is
     the share of rows within the gate's `max_diff`. NaN agrees with nothing and differs without limit.
     """
+    if not len(rows):
+        return Parity(0, 0.0, float("inf"), gate), []
     expected, found = _table(source(rows), len(rows)), _table(converted(rows), len(rows))
     if expected.shape != found.shape:
         raise ParityError(f"the source gives scores of shape {expected.shape}, the converted {found.shape}")
-    if not len(rows):
-        return Parity(0, 0.0, float("inf"), gate), []
-    differences = np.abs(expected - found).max(axis=1)
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(expected - found).max(axis=1)
     differences[np.isnan(differences)] = np.inf
     close = differences <= gate.max_diff
     labelling = LABELLING.get(task)

@@ -9,6 +9,7 @@ number is never used again. Which version is live is data, so that promoting is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -34,10 +35,13 @@ class Registry:
         self.store = store
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
-        """Write a new version and make it live if it is the model's first; gives it with its number.
+        """Write a new version, make it live where nothing is yet, and give it with its number.
 
         Every file the manifest names must be in `files` and match its SHA-256 (ManifestError).
         """
+        missing = [ref.name for ref in manifest.files if ref.name not in files]
+        if missing:
+            raise ManifestError(f"the manifest of {manifest.name} names files that are not here: {missing}")
         contents = {ref.name: verify(ref, files[ref.name]) for ref in manifest.files}
         number = 1 + max((int(v) for v in self._taken(manifest.name)), default=0)
         while True:
@@ -49,8 +53,8 @@ class Registry:
                 number += 1
         published = manifest._replace(version=str(number))
         self.store.put(f"{manifest.name}/{number}/{MANIFEST_FILE}", published.to_json())
-        if self.live(manifest.name) is None:
-            self.promote(manifest.name, published.version)
+        with contextlib.suppress(AlreadyStored):  # some version is live, perhaps since just now
+            self._point(manifest.name, published.version, [], expected=None)
         return published
 
     def models(self) -> list[str]:
@@ -80,6 +84,10 @@ class Registry:
                 raise
             known = ", ".join(self.versions(name)) or "none"
             raise UnknownModel(f"{name} has no version {chosen!r} (versions: {known})") from None
+        if (found.name, found.version) != (name, chosen):
+            raise ManifestError(
+                f"the manifest of {name} version {chosen} says it is {found.name} version {found.version}"
+            )
         return found
 
     def read(self, manifest: Manifest, file: str) -> bytes:

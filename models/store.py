@@ -68,7 +68,7 @@ class LocalStore:
     def swap(self, name: str, data: bytes, *, expected: bytes | None) -> None:
         """Compare and replace under a lock file, so that two operators can't both win."""
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with (path.parent / f".{path.name}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             current = path.read_bytes() if path.exists() else None
@@ -92,7 +92,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _written(self, path: Path, data: bytes) -> Iterator[Path]:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
         try:
             with temporary.open("xb") as file:
@@ -102,8 +102,20 @@ class LocalStore:
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and its parents so that their names, too, survive a loss of power."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -166,7 +166,7 @@ class Call:
             from email.utils import parsedate_to_datetime  # slow, and rarely needed
 
             try:
-                skew = parsedate_to_datetime(answer.headers.get("date", "")).timestamp() - time()
+                skew = parsedate_to_datetime(answer.header("date")).timestamp() - time()
             except ValueError:
                 return False
             off = abs(skew - signer.skew) > TOLERATED_SKEW

@@ -57,11 +57,15 @@ def split_url(url: str) -> tuple[Endpoint, str]:
 
 
 class Answer(NamedTuple):
-    """A complete HTTP answer; header names are in lower case."""
+    """A complete HTTP answer. `head` is as it came, from the status line on."""
 
     status: int
-    headers: dict[str, str]
+    head: bytes
     body: bytes
+
+    def header(self, name: str) -> str:
+        """One header's value, "" if there is none; `name` in lower case."""
+        return _header(self.head, self.head.lower(), name.encode())
 
 
 class Connection:
@@ -149,33 +153,32 @@ class Connection:
 
     def _read(self, deadline: float, bodiless: bool) -> tuple[Answer, bool]:
         """Read one answer, and say whether the connection is fit for another request."""
-        status, version, headers, rest = self._read_head(deadline)
+        status, head, rest = self._read_head(deadline)
+        lower = head.lower()
         if bodiless or status in (204, 304):
             body = b""
-        elif headers.get("transfer-encoding", "").lower() == "chunked":
+        elif _header(lower, lower, b"transfer-encoding") == "chunked":
             body, rest = self._read_chunked(rest, deadline)
         else:
-            length = _number(headers.get("content-length", ""), 10)
+            length = _number(_header(lower, lower, b"content-length"), 10)
             body = self._read_exactly(length, rest, deadline)
             rest = rest[length:]
-        kept = not rest and version == b"HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Answer(status, headers, body), kept
+        kept = not rest and lower.startswith(b"http/1.1") and _header(lower, lower, b"connection") != "close"
+        return Answer(status, head, body), kept
 
-    def _read_head(self, deadline: float) -> tuple[int, bytes, dict[str, str], bytes]:
+    def _read_head(self, deadline: float) -> tuple[int, bytes, bytes]:
         data = self._receive_some(deadline)
         while True:
             while (end := data.find(b"\r\n\r\n")) < 0:
                 if len(data) > MAX_HEAD:
                     raise ValueError(f"the headers are over {MAX_HEAD} bytes")
                 data += self._receive_some(deadline)
-            first, *lines = data[:end].decode("latin-1").split("\r\n")
-            version, status = data[:8], _number(first[9:12], 10)
-            if not version.startswith(b"HTTP/1.") or status < 100:
+            head, data = data[: end + 2], data[end + 4 :]
+            status = _number(head[9:12].decode("latin-1"), 10)
+            if not head.startswith(b"HTTP/1.") or status < 100:
                 raise ValueError("this is not HTTP/1.1")
-            data = data[end + 4 :]
             if status >= 200:
-                pairs = (line.partition(":") for line in lines)
-                return status, version, {name.lower(): value.strip() for name, _, value in pairs}, data
+                return status, head, data
 
     def _read_exactly(self, length: int, rest: bytes, deadline: float) -> bytes:
         if length > MAX_BODY:
@@ -213,6 +216,18 @@ def _until(deadline: float) -> float:
     if (left := deadline - monotonic()) > 0:
         return left
     raise TimeoutError("the deadline has passed")
+
+
+def _header(head: bytes, lower: bytes, name: bytes) -> str:
+    """Find a header in a head, whose lines all end, by its lower-case twin.
+
+    A dict of all headers would cost a call more than its signature does.
+    """
+    start = lower.find(b"\r\n%b:" % name)
+    if start < 0:
+        return ""
+    start += len(name) + 3
+    return head[start : head.index(b"\r\n", start)].decode("latin-1").strip()
 
 
 def _number(digits: str, base: int) -> int:

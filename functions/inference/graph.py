@@ -21,7 +21,7 @@ _STATEFUL = frozenset({16, 24, 27, 35, 44, 46, 52})
 
 
 def read_signatures(library: Library, model: c_void_p) -> dict[str, Signature]:
-    """The graph's signatures by key, in its order; RuntimeFailure where one can't be served by the binding."""
+    """The signatures by key, in the graph's order; RuntimeFailure where the binding can't serve one."""
     signatures = {}
     handle = c_void_p()
     for index in range(library.number("GetNumModelSignatures", model)):

@@ -56,6 +56,7 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "CreateCompiledModel": (_P, _P, _P, _P),
     "DestroyCompiledModel": (_P,),
     "CompiledModelGetErrorMessages": (_P, _P),
+    "CompiledModelClearErrors": (_P,),
     "GetNumModelSignatures": (_P, _P),
     "GetModelSignature": (_P, _N, _P),
     "GetSignatureKey": (_P, _P),
@@ -71,10 +72,8 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "GetSubgraphOp": (_P, _N, _P),
     "GetOpCode": (_P, _P),
     "GetRankedTensorType": (_P, _P),
-    "CompiledModelResizeInputTensor": (_P, _N, _N, _P, _N),
     "GetCompiledModelOutputTensorLayouts": (_P, _N, _N, _P, c_bool),
-    "CreateManagedTensorBuffer": (_P, c_int, _P, _N, _P),
-    "GetTensorBufferHostMemory": (_P, _P),
+    "CreateTensorBufferFromHostMemory": (_P, _P, _N, _P, _P),
     "DestroyTensorBuffer": (_P,),
     "RunCompiledModel": (_P, _N, _N, _P, _N, _P),
 }
@@ -111,8 +110,8 @@ DTYPES = {
     9: "int8",
     11: "float64",
 }
-# Of LiteRtHwAccelerators, LiteRtTensorBufferType, LiteRtEnvOptionTag, LiteRtAnyType and LiteRtLogSeverity.
-CPU, HOST_MEMORY = 1, 1
+# Of LiteRtHwAccelerators, LiteRtEnvOptionTag, LiteRtAnyType and LiteRtLogSeverity.
+CPU = 1
 _ACCELERATORS, _LOG_SEVERITY, _INT, _SILENT = 24, 25, 2, 4
 
 
@@ -183,7 +182,6 @@ class Library:
         self._release = CDLL(None).free
         self._release.argtypes = (c_void_p,)
         self.run = self._functions["RunCompiledModel"]
-        self.resize = self._functions["CompiledModelResizeInputTensor"]
         self.layouts = self._functions["GetCompiledModelOutputTensorLayouts"]
         self.environment = c_void_p()
         options = (_EnvironmentOption * 2)()
@@ -210,13 +208,14 @@ class Library:
         return (value.value or b"").decode()
 
     def errors(self, compiled: c_void_p) -> str:
-        """What a compiled model has reported, in one line."""
+        """What a compiled model has reported since it was last asked, in one line."""
         value = c_void_p()
         self.call("CompiledModelGetErrorMessages", compiled, byref(value))
         try:
             return "; ".join(string_at(value).decode(errors="replace").splitlines()) if value else ""
         finally:
             self._release(value)
+            self.call("CompiledModelClearErrors", compiled)
 
     def number(self, name: str, handle: c_void_p) -> int:
         """The count that a getter gives."""

@@ -7,8 +7,9 @@ a call of a shape seen before is three C calls, whatever the number of tensors.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
-from ctypes import CFUNCTYPE, byref, c_char, c_int, c_void_p, create_string_buffer
+from ctypes import CFUNCTYPE, addressof, byref, c_char, c_void_p, create_string_buffer
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ from functions.inference.graph import check_ops, read_signatures
 from functions.inference.library import (
     CPU,
     DTYPES,
-    HOST_MEMORY,
     Layout,
     Library,
     TensorType,
@@ -32,6 +32,12 @@ PREPARED = 4
 
 # XNNPACK reads up to 16 bytes past the end of its inputs.
 _OVERREAD = 16
+
+# What is set aside for an output with a free dimension, ten times what a Lambda can answer. It costs
+# address space only (MAP_NORESERVE, which `mmap` has no name for). Behind a loop LiteRT itself doesn't
+# know an output's size before it writes it, and XNNPACK wrote past a buffer that was made to measure.
+RESERVED = 64 << 20
+_NORESERVE = 0x4000
 
 _CPU_OPTIONS, _RUNTIME_OPTIONS = b"xnnpack", b"runtime_options_string"
 _keep = CFUNCTYPE(None, c_void_p)(lambda payload: None)
@@ -50,7 +56,7 @@ def _library(path: str) -> Library:
 
 
 class _Buffer(NamedTuple):
-    """Memory that LiteRT owns, and our view of it as bytes."""
+    """Memory that LiteRT reads or writes, and what it knows it by."""
 
     handle: c_void_p
     view: memoryview
@@ -65,32 +71,58 @@ class _Inputs(NamedTuple):
 
 
 class _Entry:
-    """One signature with its buffers. Those of the outputs only grow: any shape's outputs fit in them."""
+    """One signature with its buffers: of inputs for the shapes seen last, of outputs for any shape."""
 
-    def __init__(self, index: int, signature: Signature) -> None:
+    def __init__(self, library: Library, index: int, signature: Signature) -> None:
         count = len(signature.outputs)
         self.index = index
         self.signature = signature
         self.inputs: dict[tuple[Any, ...], _Inputs] = {}
-        self.outputs = [_Buffer(c_void_p(), memoryview(b""))] * count
-        self.output_handles = (c_void_p * count)()
+        self.outputs = [_output(library, spec) for spec in signature.outputs]
+        self.output_handles = _handles(self.outputs)
         self.layouts = (Layout * count)()
         self.laid_out = b""
         self.shapes: list[tuple[TensorSpec, tuple[int, ...], int]] = []
 
-    def read_layouts(self) -> bool:
-        """Keep name, shape and size of each output as `layouts` has them; gives whether they are new."""
+    def read_layouts(self) -> None:
+        """Keep name, shape and size of each output as `layouts` has them."""
         laid_out = bytes(self.layouts)
-        changed = laid_out != self.laid_out
-        if changed:
+        if laid_out != self.laid_out:
             shapes = [layout.shape for layout in self.layouts]
-            sizes = [
-                element_count(shape) * ELEMENT[spec.dtype][1]
+            self.shapes = [
+                (spec, shape, _size(spec.dtype, shape))
                 for spec, shape in zip(self.signature.outputs, shapes, strict=True)
             ]
-            self.shapes = list(zip(self.signature.outputs, shapes, sizes, strict=True))
+            for (spec, _, size), buffer in zip(self.shapes, self.outputs, strict=True):
+                if size > len(buffer.view):
+                    raise RuntimeFailure(f"output {spec.name} has {size:,} bytes; {RESERVED:,} is the most")
             self.laid_out = laid_out
-        return changed
+
+
+def _size(dtype: str, shape: tuple[int, ...]) -> int:
+    return element_count(shape) * ELEMENT[dtype][1]
+
+
+def _handles(buffers: Sequence[_Buffer]) -> Any:
+    return (c_void_p * len(buffers))(*[buffer.handle.value for buffer in buffers])
+
+
+def _output(library: Library, spec: TensorSpec) -> _Buffer:
+    # A fixed one has to fit: into a constant's buffer LiteRT copies as much as the buffer holds.
+    size = RESERVED if min(spec.shape, default=1) < 0 else _size(spec.dtype, spec.shape)
+    return _buffer(library, spec.dtype, (size // ELEMENT[spec.dtype][1],), size)
+
+
+def _buffer(library: Library, dtype: str, shape: tuple[int, ...], capacity: int) -> _Buffer:
+    try:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
+        memory = mmap.mmap(-1, max(capacity, 1), flags=flags)
+    except OSError as error:
+        raise RuntimeFailure(f"no memory for a tensor of {capacity:,} bytes: {error}") from error
+    handle, kind = c_void_p(), TensorType(_CODES[dtype], Layout(len(shape), 0, shape))
+    address = addressof(c_char.from_buffer(memory))
+    library.call("CreateTensorBufferFromHostMemory", byref(kind), address, capacity, None, byref(handle))
+    return _Buffer(handle, memoryview(memory)[: _size(dtype, shape)])
 
 
 class LiteRTModel:
@@ -114,12 +146,11 @@ class LiteRTModel:
             check_ops(self._library, self._model)
             self.signatures = read_signatures(self._library, self._model)
             self._compile()
+            for index, (key, signature) in enumerate(self.signatures.items()):
+                self._entries[key] = _Entry(self._library, index, signature)
         except BaseException:
             self.close()
             raise
-        self._entries = {
-            key: _Entry(index, signature) for index, (key, signature) in enumerate(self.signatures.items())
-        }
 
     def run(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Run signature `key`; see `runtime.Runtime.run`."""
@@ -164,7 +195,7 @@ class LiteRTModel:
 
     def _compile(self) -> None:
         call, options = self._library.call, c_void_p()
-        # The errors of a run are kept for `_fail` instead of being written to stderr.
+        # The errors of a run are kept for `_invoke` instead of being written to stderr.
         settings = {
             _CPU_OPTIONS: f"num_threads = {self._threads}\n",
             _RUNTIME_OPTIONS: "error_reporter_mode = 2\n",
@@ -190,82 +221,30 @@ class LiteRTModel:
 
     def _prepare(self, entry: _Entry, header: tuple[Any, ...], tensors: Sequence[Tensor]) -> _Inputs:
         ordered = arrange(entry.signature.inputs, tensors)
-        for number, (_, _, shape, _) in enumerate(ordered):
-            if shape:
-                sizes = (c_int * len(shape))(*shape)
-                status = self._library.resize(self._compiled, entry.index, number, sizes, len(sizes))
-                if status:
-                    raise self._failure(status)
-        self._read_outputs(entry, allocate=True)
-        # Behind a loop LiteRT knows shapes only when it gets there: the batch is the better guess.
-        self._grow(entry, max((tensor.shape[0] for tensor in ordered if tensor.shape), default=1))
-        buffers = tuple(
-            self._buffer(tensor.dtype, tensor.shape, len(tensor.data) + _OVERREAD) for tensor in ordered
-        )
+        batch = max((tensor.shape[0] for tensor in ordered if tensor.shape), default=1)
+        for spec in entry.signature.outputs:
+            size = _size(spec.dtype, tuple(batch if d < 0 else d for d in spec.shape))
+            if size > RESERVED and min(spec.shape) < 0:
+                raise RuntimeFailure(
+                    f"output {spec.name} would have {size:,} bytes; {RESERVED:,} is the most"
+                )
         while len(entry.inputs) >= PREPARED:
             self._free(entry.inputs.pop(next(iter(entry.inputs))).buffers)
+        buffers = tuple(
+            _buffer(self._library, dtype, shape, len(data) + _OVERREAD) for _, dtype, shape, data in ordered
+        )
         names = [name for name, _, _ in header]
-        places = tuple(names.index(tensor.name) for tensor in ordered)
-        handles = (c_void_p * len(buffers))(*[buffer.handle.value for buffer in buffers])
-        return _Inputs(places, buffers, handles)
+        return _Inputs(tuple(names.index(tensor.name) for tensor in ordered), buffers, _handles(buffers))
 
     def _invoke(self, entry: _Entry, inputs: _Inputs) -> None:
-        while True:
-            status = self._library.run(
-                self._compiled,
-                entry.index,
-                len(inputs.buffers),
-                inputs.handles,
-                len(entry.outputs),
-                entry.output_handles,
-            )
-            changed = self._read_outputs(entry)
-            # Where a shape depends on the data, LiteRT stops at the buffer that is too small.
-            if not ((status or changed) and self._grow(entry)):
-                break
+        library, count = self._library, len(entry.outputs)
+        status = library.run(
+            self._compiled, entry.index, len(inputs.buffers), inputs.handles, count, entry.output_handles
+        ) or library.layouts(self._compiled, entry.index, count, entry.layouts, False)
         if status:
-            raise self._failure(status)
-
-    def _read_outputs(self, entry: _Entry, *, allocate: bool = False) -> bool:
-        status = self._library.layouts(
-            self._compiled, entry.index, len(entry.layouts), entry.layouts, allocate
-        )
-        if status:
-            raise self._failure(status)
-        return entry.read_layouts()
-
-    def _failure(self, status: int) -> RuntimeFailure:
-        reason = self._library.errors(self._compiled) or "LiteRT gives no reason"
-        # A failed run leaves tensors as they were half-way, and the next would fail on them: start afresh.
-        self._library.destroy("CompiledModel", self._compiled)
-        self._compile()
-        return RuntimeFailure(f"the run failed: {status_name(status)}: {reason}")
-
-    def _grow(self, entry: _Entry, batch: int = 1) -> bool:
-        """Make every output's buffer as large as its shape needs; gives whether one was too small."""
-        grown = False
-        for number, (spec, _, size) in enumerate(entry.shapes):
-            guess = tuple(batch if d < 0 else d for d in spec.shape)
-            needed = max(size, element_count(guess) * ELEMENT[spec.dtype][1])
-            if needed > len(entry.outputs[number].view):
-                width = ELEMENT[spec.dtype][1]
-                larger = self._buffer(spec.dtype, (needed // width,), needed)
-                self._free(entry.outputs[number : number + 1])
-                entry.outputs[number] = larger
-                entry.output_handles[number] = larger.handle.value
-                grown = True
-        return grown
-
-    def _buffer(self, dtype: str, shape: tuple[int, ...], size: int) -> _Buffer:
-        library, handle, address = self._library, c_void_p(), c_void_p()
-        kind = TensorType(_CODES[dtype], Layout(len(shape), 0, shape))
-        library.call(
-            "CreateManagedTensorBuffer", library.environment, HOST_MEMORY, byref(kind), size, byref(handle)
-        )
-        library.call("GetTensorBufferHostMemory", handle, byref(address))
-        length = element_count(shape) * ELEMENT[dtype][1]
-        assert address.value is not None
-        return _Buffer(handle, memoryview((c_char * length).from_address(address.value)).cast("B"))
+            reason = library.errors(self._compiled) or "LiteRT gives no reason"
+            raise RuntimeFailure(f"the run failed: {status_name(status)}: {reason}")
+        entry.read_layouts()
 
     def _free(self, buffers: Sequence[_Buffer]) -> None:
         for buffer in buffers:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from functions.calls.problems import Problem
 
 MAX_HEADER_BYTES = 10_240
+LINGER_SECONDS = 1.0
 
 
 class HeadersTooLarge(Exception):
@@ -25,11 +26,14 @@ class BoundedProtocol(HttpToolsProtocol):
     _header_bytes = 0  # of headers that are complete
     _pending = 0  # received since the request began, while its headers are not
     _in_headers = True
+    _refused = False
 
     def data_received(self, data: bytes) -> None:
         """Parse; bytes that end inside the headers count against the bound even before they are a header."""
+        if self._refused:
+            return
         super().data_received(data)
-        if self._in_headers and not self.transport.is_closing():
+        if self._in_headers and not self._refused:
             self._pending += len(data)
             if self._pending > MAX_HEADER_BYTES:
                 self.send_400_response("")
@@ -67,7 +71,10 @@ class BoundedProtocol(HttpToolsProtocol):
         headers = {**response.headers, "content-length": str(len(response.body)), "connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.transport.write(STATUS_LINE[response.status] + lines.encode() + b"\r\n" + response.body)
-        self.transport.close()
+        # Closing while the client still sends would reset the connection, and it would never read this.
+        self._refused = True
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _count(self, *parts: bytes) -> None:
         self._header_bytes += sum(map(len, parts)) + 4

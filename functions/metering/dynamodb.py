@@ -12,9 +12,11 @@ expires only as it was sealed. A function that only appends and voids needs the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
+from weakref import WeakSet
 
 from functions.aws.service import Call, JsonService, Rejected, Unavailable
 from functions.metering.event import UsageEvent
@@ -32,10 +34,15 @@ class DynamoDbLedger:
     """A Ledger in one table. Threads may share it; each append under way has a connection of its own."""
 
     def __init__(self, table: str, region: str, deadline_ms: int = 3000) -> None:
-        """`deadline_ms` bounds the waiting for one append, void or get; inference in between not counted."""
+        """`deadline_ms` bounds the waiting for one append or get; inference in between is not counted.
+
+        A void reads and writes, so it may take twice as long.
+        """
         self._service = JsonService("dynamodb", region, "DynamoDB_20120810")
         self._table = quoted(table)
         self._seconds = deadline_ms / 1000
+        self._tickets: WeakSet[_Append] = WeakSet()
+        self._closed = False
 
     def connect(self) -> None:
         """Open a connection while the sandbox starts, so that the first call need not."""
@@ -46,7 +53,9 @@ class DynamoDbLedger:
 
     def append(self, event: UsageEvent) -> Ticket:
         """Send the row; the ticket reads the answer."""
-        return _Append(self, event, self._seconds)
+        ticket = _Append(self, event, self._seconds)
+        self._tickets.add(ticket)
+        return ticket
 
     def void(self, call_id: str, attempt: str) -> None:
         """Read the row and put it back as voided, unless it moves in between: then look again."""
@@ -63,12 +72,16 @@ class DynamoDbLedger:
         key = FORMS["S"] % quoted(call_id)
         body = f'{{"TableName":{self._table},"ConsistentRead":true,"Key":{{"call_id":{key}}}}}'
         try:
-            return _row(loads(self._service.start("GetItem", body.encode(), self._seconds).answer()))
+            return _row(loads(self._start("GetItem", body, self._seconds).answer()))
         except (Unavailable, Rejected) as error:
             raise LedgerUnavailable(str(error)) from error
 
     def close(self) -> None:
-        """Let go of the connections; what was acknowledged is durable already."""
+        """Read the answers that nobody has read yet, and let go of the connections."""
+        for ticket in list(self._tickets):
+            with suppress(LedgerUnavailable):  # its owner hears of it when asking for the outcome
+                ticket.outcome()
+        self._closed = True
         self._service.close()
 
     def put(self, row: UsageEvent, over: UsageEvent | None, seconds: float) -> Call:
@@ -78,7 +91,12 @@ class DynamoDbLedger:
             f'{{"TableName":{self._table},"ReturnValuesOnConditionCheckFailure":"ALL_OLD",'
             f'{condition},"Item":{{{_item(row)}}}}}'
         )
-        return self._service.start("PutItem", body.encode(), seconds)
+        return self._start("PutItem", body, seconds)
+
+    def _start(self, operation: str, body: str, seconds: float) -> Call:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
+        return self._service.start(operation, body.encode(), seconds)
 
 
 class _Append:

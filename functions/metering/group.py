@@ -95,6 +95,7 @@ class GroupWriter(Generic[Entry]):
         self._queue: SimpleQueue[GroupTicket[Entry] | None] = SimpleQueue()
         self._gate = Lock()
         self._closed = False
+        self._failed = 0
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -123,8 +124,13 @@ class GroupWriter(Generic[Entry]):
             results: Sequence[Result]
             try:
                 results = self._write([ticket.entry for ticket in group])
+                if self._failed:
+                    log.warning("usage rows are written again; %d were not", self._failed)
+                    self._failed = 0
             except Exception as error:
-                log.error("%d usage rows could not be written: %s", len(group), error)
+                if group and not self._failed:  # once, not with each group while the disk is full
+                    log.error("usage rows can't be written: %s", error)
+                self._failed += len(group)
                 results = [error] * len(group)
             for ticket, result in zip(group, results, strict=True):
                 ticket.settle(result)

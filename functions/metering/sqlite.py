@@ -109,6 +109,8 @@ class SqliteLedger:
             self._pay_owed()
             return self._commit(entries) if entries else []
         except Exception:
+            with suppress(Exception):  # at once, so that a passing fault leaves nothing in doubt
+                self._pay_owed()
             self._owed += [entry for entry in entries if isinstance(entry, _Void)]
             raise
 

@@ -72,14 +72,13 @@ def test_many_reviews_are_one_call(client, billed):
     assert billed() == 1
 
 
-def test_the_server_answers_as_the_model_itself(client, sentiment):
+def test_the_server_answers_as_the_model_itself(client, sentiment_workspace):
     from array import array
 
     from functions.inference import engine
     from functions.preprocess.tensors import Tensor
-    from infra.workspace import Workspace
 
-    registry = Workspace(sentiment.workspace).registry()
+    registry = sentiment_workspace.registry()
     manifest = registry.manifest("sentiment")
     model = engine.load(manifest, lambda name: registry.read(manifest, name))
     texts = [REVIEW, "Dreadful.", "", "né 漢字 \x00 film"]
@@ -340,7 +339,7 @@ def test_every_answer_is_in_the_access_log_without_payload_or_key(server, client
     response = client.post(PATH, json={"instances": ["a very private sentence"]})
     refused = client.post(PATH, json={"instances": [7]})
     time.sleep(0.3)
-    records = {record.attempt_id: record for record in accesslog.read(server.workspace.access_log)}
+    records = {record.attempt_id: record for record in accesslog.read(server.workspace.access_log, 0, 2**42)}
     answered = records[response.headers["x-request-id"]]
     assert (answered.status, answered.model, answered.path) == (200, "sentiment", PATH)
     assert answered.response_bytes == len(response.content)

@@ -31,7 +31,7 @@ class Load(threading.Thread):
         sequence = 0
         while not self.done:
             self.go.wait()
-            with httpx.Client(headers={"x-api-key": self.key}, timeout=20) as client:
+            with httpx.Client(headers={"x-api-key": self.key}, timeout=20, verify=False) as client:
                 while self.go.is_set() and not self.done:
                     once = f"{self.number}-{sequence}"
                     with_key = sequence % 2 == 0

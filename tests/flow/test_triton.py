@@ -46,7 +46,7 @@ def test_infer(client, server, headers, binary_in, binary_out):
         names = [o["name"] for o in client.get_model_metadata("sentiment", headers=headers)["outputs"]]
         outputs = [triton.InferRequestedOutput(name, binary_data=binary_out) for name in names]
     result = client.infer(
-        "sentiment", tensor(TEXTS, binary_in), outputs=outputs, request_id="7", headers=headers
+        "sentiment", tensor(TEXTS, binary_in), outputs=outputs, request_id="7", headers=dict(headers)
     )
     response = result.get_response()
     assert (response["id"], response["model_name"], response["model_version"]) == ("7", "sentiment", "1")

@@ -6,7 +6,8 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,19 @@ def aws(tools: Tools) -> Iterator[LocalAws]:
 
 
 @pytest.fixture(scope="session")
+def deploy() -> Callable[[LocalAws], AbstractContextManager[Stack]]:
+    return deployed
+
+
+@pytest.fixture(scope="session")
 def stack(aws: LocalAws) -> Iterator[Stack]:
+    with deployed(aws) as ready:
+        yield ready
+
+
+@contextmanager
+def deployed(aws: LocalAws) -> Iterator[Stack]:
+    """Deploy the stack as CloudFormation does, from zips in a bucket."""
     s3, formation = client(aws, "s3"), client(aws, "cloudformation")
     s3.create_bucket(Bucket="code")
     archives = {

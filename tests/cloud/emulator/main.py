@@ -15,7 +15,8 @@ What still differs from AWS, hence is proven only by a first real deploy:
 - Functions run on this machine's Python, CPU and C library, whatever Runtime and Architectures say: zips
   have to be built for these. CPU share, the size of /tmp and the freeze between two calls are not
   imitated, and the runtime client is that of the package index, not the one in the Lambda image.
-- IAM is enforced only with AUTH=true; state lives in memory.
+- IAM is enforced only when asked for. Even then a mapping reads its stream and writes to its failure
+  bucket, and Firehose to its own, whatever their roles grant. State lives in memory.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,22 @@ def test_the_script_ends_when_its_stdin_closes(tools):
     assert script.returncode == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5)
+
+
+def test_with_iam_enforced_a_function_can_do_only_what_its_role_grants(tools, deploy):
+    with running(tools, enforce_iam=True) as strict, deploy(strict) as stack:
+        assert stack.call().status_code == 200  # asks nothing of AWS
+        policy = stack.client("iam").list_role_policies(RoleName=stack.outputs["Role"])["PolicyNames"]
+        assert policy == []
+        refused = stack.call(json={"put": stack.outputs["Seen"]})
+        assert refused.status_code == 502
+        grant = {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}
+        stack.client("iam").put_role_policy(
+            RoleName=stack.outputs["Role"],
+            PolicyName="put",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [grant]}),
+        )
+        assert stack.call(json={"put": stack.outputs["Seen"]}).status_code == 200
 
 
 def test_the_pinned_cdk_bootstraps_the_account(aws, tools, tmp_path):

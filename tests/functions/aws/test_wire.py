@@ -60,14 +60,19 @@ def test_a_large_body_arrives_whole(aws, acts, connection):
 
 
 def test_headers_are_found_by_their_lower_case_name(aws, acts, connection):
-    aws.acts.append(acts.reply(status=400, X_Amzn_RequestId="  abc:d "))
+    aws.acts.append(acts.reply(status=400, X_Amzn_RequestId="  aBc:d "))
     answer = get(connection)
-    assert (answer.status, answer.headers["x-amzn-requestid"]) == (400, "abc:d")
+    assert answer.status == 400
+    assert [answer.header(name) for name in ("x-amzn-requestid", "content-length", "abc")] == [
+        "aBc:d",
+        "2",
+        "",
+    ]
 
 
 def test_the_answer_to_a_head_request_has_no_body(aws, acts, connection):
     aws.acts += [acts.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"), acts.reply(body=b"next")]
-    assert get(connection, bodiless=True).headers["content-length"] == "999"
+    assert get(connection, bodiless=True).header("content-length") == "999"
     assert get(connection).body == b"next"
     assert aws.connections == 1
 

@@ -29,6 +29,8 @@ def echo(event, context):
         block = b"x" * (asked["allocate"] * 1024 * 1024)
         time.sleep(5)
         return len(block)
+    if "put" in asked:
+        boto3.resource("dynamodb").Table(asked["put"]).put_item(Item={"pk": "put"})
     if "answer" in asked:
         return asked["answer"]
     if "size" in asked:

@@ -64,7 +64,7 @@ def function(handler, environment=None, **properties):
 def mapping(name, **properties):
     return resource(
         "Lambda::EventSourceMapping",
-        EventSourceArn=att("Source", "ReportingMapping", "RaisingMapping", "StreamArn"),
+        EventSourceArn=att("Source", "StreamArn"),
         FunctionName=ref(name),
         StartingPosition="TRIM_HORIZON",
         DestinationConfig={"OnFailure": {"Destination": att("Failures", "Arn")}},
@@ -196,15 +196,7 @@ def template():
     }
     for name in PLANS:
         resources |= plan(name)
-    shown = (
-        "Api",
-        "Echo",
-        "Seen",
-        "Source",
-        "ReportingMapping",
-        "RaisingMapping",
-        *(f"Plan{n}" for n in PLANS),
-        *(f"Key{n}" for n in PLANS),
-    )
+    shown = ["Api", "Role", "Seen", "Source", "ReportingMapping", "RaisingMapping"]
+    shown += [f"{what}{name}" for what in ("Plan", "Key") for name in PLANS]
     outputs = {name: {"Value": ref(name)} for name in shown}
     return {"Resources": resources, "Outputs": outputs}

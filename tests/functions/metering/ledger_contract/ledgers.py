@@ -7,17 +7,22 @@ JSON lines from stdin, prints "ready", appends all and prints one line per outco
 import json
 import sys
 
+from functions.metering.dynamodb import DynamoDbLedger
 from functions.metering.event import UsageEvent
 from functions.metering.sqlite import SqliteLedger
 
-LEDGERS = {"sqlite": SqliteLedger}
+LEDGERS = {
+    "sqlite": SqliteLedger,
+    "dynamodb": lambda table: DynamoDbLedger(table, "eu-west-1", deadline_ms=60_000),
+}
 
 if __name__ == "__main__":
     name, address = sys.argv[1:]
     events = [UsageEvent(**json.loads(line)) for line in sys.stdin]
     ledger = LEDGERS[name](address)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     tickets = [ledger.append(event._replace(attempts=tuple(event.attempts))) for event in events]
     for ticket in tickets:
-        print(type(ticket.outcome()).__name__)
+        sys.stdout.write(f"{type(ticket.outcome()).__name__}\n")
     ledger.close()

@@ -203,8 +203,8 @@ def test_eight_threads_with_one_call_bill_it_once(ledger, make_event):
     assert row.revision == 8
 
 
-def test_two_processes_with_the_same_calls_bill_each_once(ledger, ledger_name, address, make_event):
-    calls = [f"k{number}" for number in range(2000)]
+def test_two_processes_with_the_same_calls_bill_each_once(ledger, ledger_name, address, make_event, many):
+    calls = [f"k{number}" for number in range(many)]
     child = subprocess.Popen(
         [sys.executable, Path(__file__).parent / "ledgers.py", ledger_name, address],
         stdin=subprocess.PIPE,
