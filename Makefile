@@ -26,8 +26,8 @@ $(VENV)/train.done: requirements/train.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.done: requirements/dev.txt $(VENV)/train.done
-	$(PIP) -r requirements/dev.txt
+$(VENV)/dev.done: requirements/dev.txt requirements/cloud.txt $(VENV)/train.done
+	$(PIP) -r requirements/dev.txt -r requirements/cloud.txt
 	@touch $@
 
 lock:

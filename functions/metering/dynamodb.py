@@ -73,7 +73,7 @@ class DynamoDbLedger:
         body = f'{{"TableName":{self._table},"ConsistentRead":true,"Key":{{"call_id":{key}}}}}'
         try:
             return _row(loads(self._start("GetItem", body, self._seconds).answer()))
-        except (Unavailable, Rejected) as error:
+        except (Unavailable, Rejected, ValueError) as error:
             raise LedgerUnavailable(str(error)) from error
 
     def close(self) -> None:

@@ -155,8 +155,9 @@ from pathlib import Path
 from infra.pipeline import BuildError, build
 from infra.progress import to_line
 from infra.workspace import Workspace
+tell = lambda progress: print(to_line(progress), end="", flush=True)
 try:
-    build("sentiment", Workspace(Path(sys.argv[1])), lambda progress: print(to_line(progress), end="", flush=True))
+    build("sentiment", Workspace(Path(sys.argv[1])), tell)
 except BuildError as error:
     print(error.kind, error, file=sys.stderr)
     sys.exit(3)

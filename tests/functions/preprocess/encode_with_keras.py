@@ -14,7 +14,7 @@ from tensorflow.keras.preprocessing.text import Tokenizer, tokenizer_from_json
 job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
 folder = Path(sys.argv[1]).parent
 
-with open(job["reviews"], encoding="utf-8", newline="") as file:
+with Path(job["reviews"]).open(encoding="utf-8", newline="") as file:
     reviews = [row["text"] for row in csv.DictReader(file)]
 tokenizer = tokenizer_from_json(Path(job["tokenizer"]).read_text("utf-8"))
 ids = pad_sequences(tokenizer.texts_to_sequences(reviews), maxlen=100)

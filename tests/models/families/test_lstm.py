@@ -21,8 +21,9 @@ told, runs = [], []
 for _ in range(2):
     fitted = family("lstm").fit(PARAMETERS, train, validation, lambda *at: told.append(at))
     weights = [float(np.abs(weight).sum()) for weight in fitted.source.get_weights()]
-    accuracy = float(((fitted.source.predict(validation.inputs, verbose=0)[:, 0] > 0.5) == validation.targets).mean())
-    runs.append({"weights": weights, "accuracy": accuracy, **fitted.facts, "total": len(weights)})
+    guessed = fitted.source.predict(validation.inputs, verbose=0)[:, 0] > 0.5
+    accuracy = float((guessed == validation.targets).mean())
+    runs.append({"weights": weights, "accuracy": accuracy, **fitted.facts})
 print(json.dumps({"runs": runs, "told": told}))
 """
 

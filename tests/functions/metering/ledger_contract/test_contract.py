@@ -162,6 +162,14 @@ def test_a_retry_takes_over_the_row_of_a_failed_attempt(ledger, make_event):
     assert ledger.get(first.call_id) == claimed
 
 
+def test_an_attempt_sent_again_after_its_void_pays_again(ledger, make_event):
+    event = make_event("k")
+    ledger.append(event).outcome()
+    ledger.void(event.call_id, event.attempts[0])
+    assert isinstance(ledger.append(event).outcome(), Billed)
+    assert ledger.get(event.call_id).state == LIVE
+
+
 def test_a_late_void_leaves_the_row_that_a_retry_has_taken_over(ledger, make_event):
     first, retry = make_event("k"), make_event("k")
     ledger.append(first).outcome()
