@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from infra.progress import OnProgress, Progress, from_line
+from infra.progress import OnProgress, Progress, from_line, under_way
 from infra.workspace import Workspace
 from models.catalog.entries import Entry, load_entry
 from models.data import fetch
@@ -108,6 +108,7 @@ def build(
             }
             if force or not _is_trained(folder, order["training_recipe"]):
                 order["data"] = _fetch_all(entry, workspace.data, on_progress)
+            on_progress(under_way("train", "Starting TensorFlow", 0, 0))
             _run_child(order, workspace.logs / f"train-{name}.log", lock, on_progress)
             published = newest or _publish(registry, folder / ARTIFACT, on_progress)
         else:
@@ -148,10 +149,7 @@ def _fetch_all(entry: Entry, cache: Path, on_progress: OnProgress) -> dict[str, 
     for name, source in entry.data.items():
 
         def tell(done: int, total: int, title: str = source.title) -> None:
-            # The last event of a step is sent below, once all files are there.
-            on_progress(
-                Progress("fetch", f"Fetching {title}", min(done, total - 1) if total else 0, total, {})
-            )
+            on_progress(under_way("fetch", f"Fetching {title}", done, total))
 
         paths[name] = str(fetch(source, cache, tell).absolute())
     sizes = {name: Path(path).stat().st_size for name, path in paths.items()}

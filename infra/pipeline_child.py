@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 from functions.inference.engine import ModelLoadError
-from infra.progress import Progress, to_line
+from infra.progress import Progress, to_line, under_way
 from infra.proof import prove
 from models.catalog.entries import Entry, load_entry
 from models.convert import tflite
@@ -62,7 +63,7 @@ class Work:
         trained = self.entry.trainer().load(self.entry, self.folder / "trained")
         self._write_examples(trained)
         drafts = self._convert(trained)
-        candidates = [self._prove(trained, manifest, data) for manifest, data in drafts]
+        candidates = self._prove(trained, drafts)
         chosen = self._choose(candidates)
         self._write_artifact(trained, figures, candidates, chosen, drafts[0][0])
 
@@ -75,7 +76,6 @@ class Work:
             self._finish("train", "The trained model is still valid", figures._asdict())
             return figures
         tell = self._tell("train")
-        tell("Starting TensorFlow", 0, 0)
         data = {name: Path(path) for name, path in self._order["data"].items()}
         with self._replacing("trained") as folder:
             with self._timed("train"):
@@ -134,18 +134,20 @@ class Work:
             recipe=self._order["recipe"],
         )
 
-    def _prove(self, trained: Trained, draft: Manifest, data: bytes) -> Candidate:
-        """Let the serving code answer every held-out row, and compare."""
-        kinds, rows = list(self.entry.gates), len(trained.held_out)
-        before, total = kinds.index(draft.quantization) * rows, len(kinds) * rows
-        message = f"{draft.quantization} answers {rows:,} held-out rows"
-        tell = self._tell("prove")
+    def _prove(self, trained: Trained, drafts: list[tuple[Manifest, bytes]]) -> list[Candidate]:
+        """Let the serving code answer every held-out row with each candidate, and compare."""
+        rows, tell, candidates = len(trained.held_out), self._tell("prove"), []
         with self._timed("prove"):
-            files = {**trained.encoding.files, MODEL_FILE: data}
-            parity, disagreed = prove(
-                draft, files, trained, lambda done: tell(message, before + done - 1, total)
-            )
-        return Candidate(draft.quantization, data, parity, disagreed)
+            tell(f"{self.entry.source} answers {rows:,} held-out rows", 0, 0)
+            expected = trained.answer(trained.held_out)  # the same for every candidate
+            known = trained._replace(answer=lambda values: expected)
+            for number, (draft, data) in enumerate(drafts):
+                message = f"{draft.quantization} answers {rows:,} held-out rows"
+                on_row = partial(_count, tell, message, number * rows, len(drafts) * rows)
+                files = {**trained.encoding.files, MODEL_FILE: data}
+                parity, disagreed = prove(draft, files, known, on_row)
+                candidates.append(Candidate(draft.quantization, data, parity, disagreed))
+        return candidates
 
     def _choose(self, candidates: list[Candidate]) -> Candidate:
         chosen = choose(candidates, self._order["quantization"])
@@ -212,10 +214,14 @@ class Work:
         self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
 
     def _tell(self, step: str) -> Tell:
-        return lambda message, done, total: self._report(Progress(step, message, done, total, {}))
+        return lambda message, done, total: self._report(under_way(step, message, done, total))
 
     def _finish(self, step: str, message: str, figures: dict[str, Any]) -> None:
         self._report(Progress(step, message, 1, 1, figures))
+
+
+def _count(tell: Tell, message: str, before: int, total: int, done: int) -> None:
+    tell(message, before + done, total)
 
 
 def _table(candidates: list[Candidate], chosen: Candidate) -> list[dict[str, Any]]:

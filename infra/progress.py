@@ -28,6 +28,11 @@ class Progress(NamedTuple):
         return self.done == self.total > 0
 
 
+def under_way(step: str, message: str, done: int, total: int) -> Progress:
+    """A step that is not over, even where its work is done: only its last event may say that."""
+    return Progress(step, message, min(done, total - 1) if total else 0, total, {})
+
+
 OnProgress = Callable[[Progress], None]
 
 

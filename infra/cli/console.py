@@ -110,7 +110,7 @@ def report(error: Exception, *, as_json: bool) -> int:
 def _sentence(error: Exception) -> str:
     """What went wrong, in words for the one who typed the command."""
     if isinstance(error, typer.TyperException):
-        return error.format_message()
+        return error.format_message().replace("Value error, ", "")  # pydantic's word, which typer passes on
     if isinstance(error, typer.Abort):
         return "stopped; nothing was changed"
     if type(error).__module__.partition(".")[0] in OURS:

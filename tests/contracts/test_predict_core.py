@@ -7,7 +7,17 @@ import sys
 CORE = ["functions.calls.core", "functions.inference.engine"]
 OURS = ("functions", "models")
 # Modules that cost a cold start more than all of ours together.
-SLOW = ("dataclasses", "inspect", "pathlib", "asyncio", "urllib.request", "http.client", "email", "sqlite3", "tempfile")
+SLOW = (
+    "dataclasses",
+    "inspect",
+    "pathlib",
+    "asyncio",
+    "urllib.request",
+    "http.client",
+    "email",
+    "sqlite3",
+    "tempfile",
+)
 
 
 def imported_by(*modules):
