@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.inference import engine
-from functions.inference.codec import tensors_from_instances
+from functions.inference.codec import choose_form, tensors_from_instances
 from functions.preprocess.tensors import ELEMENT
 from models.manifest import Manifest, Parity
 from models.parity import Disagreement, compare
@@ -47,7 +47,8 @@ def answer(
     batch = model.manifest.max_instances
     scores = []
     for at in range(0, len(values), batch):
-        inputs = tensors_from_instances(values[at : at + batch], model.inputs)
+        instances = values[at : at + batch]
+        inputs = tensors_from_instances(instances, choose_form(instances[0], model.forms))
         output = model.run(model.prepare(inputs))[0]
         assert isinstance(output.data, bytes)
         scores.append(np.frombuffer(output.data, ELEMENT[output.dtype][0]).reshape(output.shape))

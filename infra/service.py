@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from functions.billing.plans import NAME_PATTERN, Currency, Plan
+from infra.service_aws import Aws, ModelName, ModelOnAws, misplaced
 from infra.toml_lines import holds, line_of, syntax_error
 
 DEFAULT_PATH = Path(__file__).parent / "service.toml"
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 PlanName = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
@@ -53,6 +53,7 @@ class Settings(BaseModel):
 
     service: Service
     models: Models
+    aws: Aws = Aws()
     plans: Annotated[dict[PlanName, Plan], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -60,15 +61,13 @@ class Settings(BaseModel):
         served = ", ".join(self.models.serve)
         for name, plan in self.plans.items():
             if plan.name != name:
-                raise _misplaced("a plan is named by its table alone", "plans", name, "name")
+                raise misplaced("a plan is named by its table alone", "plans", name, "name")
             for model in sorted(plan.model_prices.keys() - set(self.models.serve)):
                 expected = f"a model that is served was expected ({served})"
-                raise _misplaced(expected, "plans", name, "model_prices", model)
+                raise misplaced(expected, "plans", name, "model_prices", model)
+        for model in sorted(self.aws.models.keys() - set(self.models.serve)):
+            raise misplaced(f"a model that is served was expected ({served})", "aws", "models", model)
         return self
-
-
-def _misplaced(expected: str, *keys: str) -> PydanticCustomError:
-    return PydanticCustomError("misplaced", "{expected}", {"expected": expected, "at": keys})
 
 
 def load(path: Path = DEFAULT_PATH) -> Settings:
@@ -109,7 +108,14 @@ def _with_names(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "plans": named}
 
 
-_TABLES: dict[str, type[BaseModel]] = {"": Settings, "service": Service, "models": Models, "plans": Plan}
+_TABLES: dict[str, type[BaseModel]] = {
+    "": Settings,
+    "service": Service,
+    "models": Models,
+    "aws": Aws,
+    "aws.models": ModelOnAws,
+    "plans": Plan,
+}
 
 # pydantic's own words, where they are not an operator's.
 _EXPECTED = {
@@ -118,6 +124,8 @@ _EXPECTED = {
     "dict_type": "a table was expected",
     "tuple_type": "a list was expected",
     "too_short": "at least one entry was expected",
+    "bool_type": "true or false was expected",
+    "literal_error": "{expected} was expected",
     "string_type": "a text in quotes was expected",
     "string_too_short": "a text was expected",
     "decimal_parsing": "a number was expected",
@@ -155,7 +163,8 @@ def _problem(details: ErrorDetails, text: str) -> tuple[int, str]:
     if details["type"] == "missing":
         return line, f"{table} lacks {keys[-1]}"
     if details["type"] == "extra_forbidden":
-        known = list(_TABLES[keys[0] if len(keys) > 1 else ""].model_fields)
+        named = ".".join(keys[:2]) if keys[:2] == ["aws", "models"] else keys[0]
+        known = list(_TABLES[named if len(keys) > 1 else ""].model_fields)
         if keys[0] == "plans":
             known.remove("name")
         close = get_close_matches(str(keys[-1]), known, n=1)

@@ -22,7 +22,7 @@ from functions.api.schemas import Price
 from functions.billing.plans import PlanBook, decimal_text
 from functions.calls.core import Calls
 from functions.local.models import ServedModels
-from functions.local.protocol import BoundedProtocol
+from functions.local.exchange import CallProtocol
 from functions.local.server import LocalServer
 from functions.metering.accesslog import AccessLog
 from functions.metering.sqlite import SqliteLedger
@@ -85,7 +85,7 @@ async def _serve(
         app = LocalServer(calls, models, keys, api, access_log)
         config = uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=CallProtocol,
             ws="none",
             access_log=False,
             server_header=False,

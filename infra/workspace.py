@@ -8,6 +8,7 @@
       customers.db   who the customers are; the one file with personal data
       access-log/    the server's own record of every answer
       data/          downloaded data, checked against pinned hashes
+      build/         zips and templates of the last deploy; can be deleted
       work/          half-made artifacts; can be deleted when nothing is being trained
       logs/          what training and other child processes print
 
@@ -43,6 +44,7 @@ class Workspace:
         self.customers_file = root / "customers.db"
         self.access_log = root / "access-log"
         self.data = root / "data"
+        self.build = root / "build"
         self.work = root / "work"
         self.logs = root / "logs"
 

@@ -7,7 +7,6 @@ A month is UTC and half-open. An invoice has one currency: a customer with plans
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cache
@@ -17,16 +16,11 @@ from typing import Any, NamedTuple
 from functions.access.keys import KeyRecord
 from functions.billing.plans import Plan, PlanBook, decimal_text
 from functions.billing.pricing import CALLS, Line, Tally, total
+from functions.metering.canonical import canonical_row
 from functions.metering.event import UsageEvent
 from functions.metering.usage import UsageReader, month_span
 
 DRAFT = "draft"
-
-# What a row says of the billed call. Attempts, state and revision are left out: a replay adds to
-# them up to a day later, and it must not change the hash of a bill it does not change.
-BILLED_FIELDS = (
-    "call_id", "key_id", "customer", "plan", "model", "version", "kind", "units", "bytes_in", "started_at",
-)  # fmt: skip
 
 
 class Invoice(NamedTuple):
@@ -57,12 +51,6 @@ class Invoice(NamedTuple):
             "plans": sorted({line.plan for line in self.lines}),
             "rows": {"count": self.calls, "sha256": self.rows_sha256},
         }
-
-
-def canonical_row(row: UsageEvent) -> bytes:
-    """A row as the rows hash takes it: a JSON object of BILLED_FIELDS, keys sorted, ASCII, and a newline."""
-    fields = {name: getattr(row, name) for name in BILLED_FIELDS}
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def draft_invoices(

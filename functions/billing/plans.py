@@ -2,35 +2,31 @@
 
 A plan version reads "starter@5f0c7a3e91b2". Every usage row names the one that was in force when
 the call was made, and what is published is never changed: editing a price makes another version,
-and the past keeps its own. Money is `Decimal` in major units (dollars, not cents); a price a call
-may be as fine as 12 decimals, an amount that is charged as such may not be finer than the
-currency's minor unit.
+and the past keeps its own. A change may also be published beforehand, with the instant it takes
+force at: then a row's version and its `started_at` together give the terms it is charged by.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from functions.billing.amounts import Amount, Count, CountOrNone, Currency, Rate, decimal_text
 from functions.billing.currencies import MINOR_UNIT
+from functions.billing.terms import Change, Discount, Price, Surcharge, Table, Tax, nonsense
 from models.store import AlreadyStored, NotInStore, Store
 
 HASH_CHARACTERS = 12
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
+
+# Amounts that are charged as they stand, so that they must be payable.
+_CHARGED = ("monthly_fee", "minimum", "prepaid_credit")
 
 
 class UnknownPlan(KeyError):
@@ -40,56 +36,35 @@ class UnknownPlan(KeyError):
         return str(self.args[0])
 
 
-def decimal_text(value: Decimal) -> str:
-    """Write a number one way only: no exponent, no trailing zeros, so that equal prices hash alike."""
-    return format(value.normalize(), "f") if value else "0"
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, (bool, float)):  # a binary float is not the amount that was written
-        raise PydanticCustomError("amount", "an amount is a number, or a number as a string")
-    return value
-
-
-def _known_currency(code: str) -> str:
-    if code not in MINOR_UNIT:
-        raise PydanticCustomError("currency", 'a currency is an ISO 4217 code such as "USD", "EUR" or "JPY"')
-    return code
-
-
-Currency = Annotated[str, AfterValidator(_known_currency)]
-Amount = Annotated[
-    Decimal,
-    BeforeValidator(_exact),
-    Field(ge=0, lt=10**9, decimal_places=12),
-    PlainSerializer(decimal_text, return_type=str),
-]
-Rate = Annotated[
-    Decimal,
-    BeforeValidator(_exact),
-    Field(gt=0, le=10**6, decimal_places=6),
-    PlainSerializer(decimal_text, return_type=str),
-]
-Count = Annotated[int, Field(strict=True, ge=1, le=10**15)]
-
-
-class Plan(BaseModel):
+class Plan(Table):
     """One version of a plan. An absent limit is no limit.
 
     Its canonical form leaves out every field that has its default, so that a field added to Payphone
     later does not rename the versions of today. The defaults below can therefore never change.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     currency: Currency
-    price_per_call: Amount
+    price_per_call: Amount | None = None
+    """What a call costs, unless one of the prices below fits it."""
     model_prices: dict[str, Amount] = Field(default_factory=dict)
     """Prices a call that hold instead for single models."""
-    free_calls: Annotated[int, Field(strict=True, ge=0, le=10**15)] = 0
-    """The first calls of a UTC month, over all models, that cost nothing."""
+    prices: tuple[Price, ...] = ()
+    """Prices by model and kind, by call or unit, with packages or tiers."""
+    free_calls: CountOrNone = 0
+    """The first calls of a UTC month, over all models, that cost nothing; nor do their units."""
+    free_units: CountOrNone = 0
+    """The first units of a UTC month that cost nothing where units have a price."""
     monthly_fee: Amount = Decimal(0)
+    surcharges: tuple[Surcharge, ...] = ()
+    minimum: Amount = Decimal(0)
+    """What a month costs at least, after the discount and before credit and taxes."""
+    discount: Discount | None = None
+    prepaid_credit: Amount = Decimal(0)
+    """Paid in advance: used up before anything else is owed, from one month to the next."""
+    taxes: tuple[Tax, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """In the order in which they take force."""
     rate: Rate | None = None
     """Calls a second, on average."""
     burst: Count | None = None
@@ -104,17 +79,57 @@ class Plan(BaseModel):
                 "throttle",
                 "rate and burst belong together: calls a second on average, and how many may come at once",
             )
-        if self.monthly_fee % MINOR_UNIT[self.currency]:
-            raise PydanticCustomError(
-                "monthly_fee",
-                "monthly_fee is finer than {unit}, the smallest amount of {currency}",
-                {"unit": decimal_text(MINOR_UNIT[self.currency]), "currency": self.currency},
-            )
+        last = -1
+        for number, change in enumerate(self.changes):
+            if change.effective_from <= last:
+                said = "changes take force one after the other: a later instant was expected"
+                raise nonsense("order", said, "changes", number, "effective_from")
+            last = change.effective_from
+        for number, (_, terms) in enumerate(self.schedule()):
+            _check_terms(terms, () if number == 0 else ("changes", number - 1))
         return self
 
+    def schedule(self) -> Iterator[tuple[int, Plan]]:
+        """The plan without changes, and from which instant on it is so: one entry, and one more a change."""
+        terms = self.model_copy(update={"changes": ()})
+        yield 0, terms
+        for change in self.changes:
+            terms = terms.model_copy(update=change.replaced())
+            yield change.effective_from, terms
+
+    def prices_of(self, model: str, kind: str) -> tuple[Price, ...]:
+        """The prices that hold for a call: one for calls, one for units, or one of the two.
+
+        Those that name model and kind come before those that name the model, then the kind, then
+        neither. No price at all is ().
+        """
+        closest: tuple[Price, ...] = ()
+        rank = -1
+        for price in self.prices:
+            if price.model in (None, model) and price.kind in (None, kind):
+                found = 2 * (price.model is not None) + (price.kind is not None)
+                if found >= rank:
+                    closest, rank = (*closest, price) if found == rank else (price,), found
+        if rank < 2 and model in self.model_prices:
+            return (Price(model=model, price=self.model_prices[model]),)
+        if rank < 0 and self.price_per_call is not None:
+            return (Price(price=self.price_per_call),)
+        return closest
+
     def price(self, model: str) -> Decimal:
-        """The price of one call of `model`, in major units."""
-        return self.model_prices.get(model, self.price_per_call)
+        """The list price of one predict call of `model` with one instance, in major units: its first tier."""
+        prices = self.prices_of(model, "predict")
+        each = [p.tiers[0].price if p.price is None else p.price for p in prices]
+        return sum(each, Decimal(0))
+
+    def priced_models(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+        """The models that are named with a price, each with where in the plan that stands."""
+        tables = [((), self), *((("changes", n), change) for n, change in enumerate(self.changes))]
+        for where, table in tables:
+            yield from ((model, (*where, "model_prices", model)) for model in table.model_prices or {})
+            for number, price in enumerate(table.prices or ()):
+                if price.model is not None:
+                    yield price.model, (*where, "prices", number, "model")
 
     def canonical(self) -> bytes:
         """The plan as the one JSON text that is hashed and published: sorted keys, money as strings."""
@@ -125,6 +140,29 @@ class Plan(BaseModel):
     def version(self) -> str:
         """The name of this version, "name@" and the first 12 hex digits of its SHA-256."""
         return f"{self.name}@{sha256(self.canonical()).hexdigest()[:HASH_CHARACTERS]}"
+
+
+def _check_terms(terms: Plan, where: tuple[str | int, ...]) -> None:
+    """Refuse terms that don't fit together; `where` they come into force."""
+    unit = MINOR_UNIT[terms.currency]
+    charged = [(name, getattr(terms, name)) for name in _CHARGED]
+    charged += [(f"surcharge.{part}", getattr(s, part)) for s in terms.surcharges for part in ("fixed", "minimum")]
+    charged.append(("discount.amount", terms.discount.amount if terms.discount else None))
+    for name, amount in charged:
+        if amount and amount % unit:
+            said = f"{name} is finer than {decimal_text(unit)}, the smallest amount of {terms.currency}"
+            raise nonsense("too fine", said, *where)
+    priced = [(price.model, price.kind, price.per) for price in terms.prices]
+    priced += [(model, None, "call") for model in terms.model_prices]
+    if terms.price_per_call is not None:
+        priced.append((None, None, "call"))
+    for number, selected in enumerate(priced):
+        if selected in priced[:number]:
+            model, kind, per = selected
+            said = f"there are two prices a {per} for {model or 'every model'}, {kind or 'every kind'}"
+            raise nonsense("two prices", said, *where)
+    if not priced:
+        raise nonsense("no price", "price_per_call or prices was expected: calls have no price", *where)
 
 
 class PlanBook:

@@ -318,6 +318,11 @@ def unauthenticated() -> Problem:
     )
 
 
+def too_large() -> Problem:
+    """The body is over MAX_BODY; whoever reads it says so before any key is looked at."""
+    return Problem("request-too-large", f"At most {MAX_BODY:,} bytes were expected.")
+
+
 def access_unavailable() -> Problem:
     """The key store can't be read: nobody is let in."""
     return Problem("access-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})

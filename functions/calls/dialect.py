@@ -60,6 +60,10 @@ class ModelView(Protocol):
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensors a caller gives."""
 
+    @property
+    def forms(self) -> Sequence[tuple[TensorSpec, ...]]:
+        """All ways to give them: `inputs` first, then others, such as a file in place of its pixels."""
+
 
 class Dialect(Protocol):
     """One way to ask and to answer over HTTP."""

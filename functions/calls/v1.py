@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functions.calls.dialect import JSON, Answer, Asked, ModelView, Receipt, Request
 from functions.calls.problems import Problem
 from functions.inference.answers import predictions
-from functions.inference.codec import encode_json, parse_json, tensors_from_instances
+from functions.inference.codec import choose_form, encode_json, parse_json, tensors_from_instances
 from functions.preprocess.tensors import Tensor
 
 MEMBERS = frozenset(("instances",))
@@ -38,7 +38,8 @@ def decode(model: ModelView, request: Request) -> Asked:
     if not isinstance(instances, list):
         raise Problem("invalid-request", '"instances" should be a list, even for a single instance.')
     check_units(model, len(instances))
-    return Asked(tensors_from_instances(instances, model.inputs), len(instances))
+    specs = choose_form(instances[0], model.forms)
+    return Asked(tensors_from_instances(instances, specs), len(instances))
 
 
 def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: Receipt) -> Answer:

@@ -39,8 +39,9 @@ DATATYPE = {
     "float32": "FP32",
     "float64": "FP64",
     "string": "BYTES",
+    "bytes": "BYTES",
 }
-DTYPE = {datatype: dtype for dtype, datatype in DATATYPE.items()}
+DTYPE = {datatype: dtype for dtype, datatype in DATATYPE.items() if dtype != "bytes"}
 
 
 class Wanted(NamedTuple):
@@ -76,12 +77,12 @@ def decode(model: ModelView, request: Request) -> Asked:
             "invalid-request", '"inputs" should be a list of tensors: {"name", "shape", "datatype", "data"}.'
         )
     by_name = {item.get("name"): item for item in given if isinstance(item.get("name"), str)}
-    names = [spec.name for spec in model.inputs]
-    if len(given) != len(names) or by_name.keys() != set(names):
-        expected = ", ".join(f'"{name}"' for name in names)
+    specs = next((form for form in model.forms if by_name.keys() == {spec.name for spec in form}), None)
+    if specs is None or len(given) != len(specs):
+        expected = ", or ".join(", ".join(f'"{spec.name}"' for spec in form) for form in model.forms)
         raise Problem("invalid-input", f"Exactly the inputs {expected} were expected, each once.")
     raw = _raw_parts(given, tail)
-    tensors = [_tensor(spec, by_name[spec.name], raw.get(spec.name)) for spec in model.inputs]
+    tensors = [_tensor(spec, by_name[spec.name], raw.get(spec.name)) for spec in specs]
     units = {tensor.shape[0] for tensor in tensors}
     if len(units) != 1:
         raise Problem(
@@ -177,9 +178,10 @@ def _tensor(spec: TensorSpec, item: Mapping[str, Any], raw: bytes | None) -> Ten
     if not isinstance(datatype, str) or datatype not in DTYPE:
         known = ", ".join(DTYPE)
         raise Problem("invalid-request", f'Input "{spec.name}" should have a "datatype" of {known}.')
+    dtype = spec.dtype if DATATYPE[spec.dtype] == datatype else DTYPE[datatype]
     if raw is not None:
-        return tensor_from_raw(spec, DTYPE[datatype], tuple(shape), raw)
-    return tensor_from_list(spec, DTYPE[datatype], tuple(shape), item.get("data"))
+        return tensor_from_raw(spec, dtype, tuple(shape), raw)
+    return tensor_from_list(spec, dtype, tuple(shape), item.get("data"))
 
 
 def _wanted(document: Mapping[str, Any], manifest: Manifest) -> Wanted:

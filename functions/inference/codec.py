@@ -14,7 +14,15 @@ from itertools import chain
 from math import isfinite
 from typing import Any
 
-from functions.preprocess.tensors import ELEMENT, STRING, InputError, Tensor, element_count, shape_fits
+from functions.preprocess.tensors import (
+    BYTES,
+    ELEMENT,
+    STRING,
+    InputError,
+    Tensor,
+    element_count,
+    shape_fits,
+)
 from models.manifest import TensorSpec
 
 assert sys.byteorder == "little", "tensors are little-endian; no platform that Payphone runs on is otherwise"
@@ -38,6 +46,20 @@ def _refuse_constant(name: str) -> Any:
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 encode_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def choose_form(instance: Any, forms: Sequence[Sequence[TensorSpec]]) -> Sequence[TensorSpec]:
+    """The form in which a caller has given an instance: by its members' names, or a bare text's or list's."""
+    if len(forms) == 1:
+        return forms[0]
+    if isinstance(instance, dict):
+        for form in forms:
+            if instance.keys() == {spec.name for spec in form}:
+                return form
+        known = " or ".join("+".join(f'"{spec.name}"' for spec in form) for form in forms)
+        raise InputError(f"instance 0 should be an object with exactly {known}")
+    texts = (form for form in forms if len(form) == 1 and form[0].dtype in (STRING, BYTES))
+    return next(texts, forms[0]) if isinstance(instance, str) else forms[0]
 
 
 def tensors_from_instances(instances: Sequence[Any], inputs: Sequence[TensorSpec]) -> list[Tensor]:
@@ -75,8 +97,10 @@ def tensor_from_raw(spec: TensorSpec, dtype: str, shape: tuple[int, ...], data: 
     """Make a tensor of the V2 binary extension's bytes (strings: 4-byte length + UTF-8 each)."""
     _check_tensor(spec, dtype, shape)
     count = element_count(shape)
+    if dtype == BYTES:
+        return Tensor(spec.name, dtype, shape, _split(data, count, spec.name))
     if dtype == STRING:
-        return Tensor(spec.name, dtype, shape, _split_strings(data, count, spec.name))
+        return Tensor(spec.name, dtype, shape, _texts(_split(data, count, spec.name), spec.name))
     expected = count * ELEMENT[dtype][1]
     if len(data) != expected:
         raise InputError(f'input "{spec.name}" has {len(data)} bytes; its shape and type need {expected}')
@@ -167,6 +191,10 @@ def _pack(spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str)
         if types - {str}:
             raise InputError(f"{where} should be strings, a {_name(types - {str})} came")
         return Tensor(spec.name, STRING, shape, flat)
+    if spec.dtype == BYTES:
+        if types - {str}:
+            raise InputError(f"{where} should be base64 texts, a {_name(types - {str})} came")
+        return Tensor(spec.name, BYTES, shape, [_from_base64(text, where) for text in flat])
     if spec.dtype == "bool":
         if types - {bool}:
             raise InputError(f"{where} should be true or false, a {_name(types - {bool})} came")
@@ -185,6 +213,15 @@ def _pack(spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str)
     return Tensor(spec.name, spec.dtype, shape, packed.tobytes())
 
 
+def _from_base64(text: str, where: str) -> bytes:
+    from binascii import Error, a2b_base64
+
+    try:
+        return a2b_base64(text, strict_mode=True)
+    except (Error, ValueError):
+        raise InputError(f"{where} should be a file's bytes in base64, which it is not") from None
+
+
 def _check_tensor(spec: TensorSpec, dtype: str, shape: tuple[int, ...]) -> None:
     if dtype != spec.dtype:
         raise InputError(f'input "{spec.name}" should be of type {spec.dtype}, {dtype} came')
@@ -192,23 +229,27 @@ def _check_tensor(spec: TensorSpec, dtype: str, shape: tuple[int, ...]) -> None:
         raise InputError(f'input "{spec.name}" should have the shape {list(spec.shape)}, {list(shape)} came')
 
 
-def _split_strings(data: bytes, count: int, name: str) -> list[str]:
-    texts, at = [], 0
+def _texts(parts: list[bytes], name: str) -> list[str]:
+    try:
+        return [part.decode() for part in parts]
+    except UnicodeDecodeError:
+        raise InputError(f'input "{name}" has a string that is not UTF-8') from None
+
+
+def _split(data: bytes, count: int, name: str) -> list[bytes]:
+    parts, at = [], 0
     for _ in range(count):
         size = int.from_bytes(data[at : at + 4], "little")
         at += 4
         if at + size > len(data):
             raise InputError(
-                f'input "{name}" ends inside a string: 4 bytes of length + UTF-8 each were expected'
+                f'input "{name}" ends inside an element: 4 bytes of length + that many each were expected'
             )
-        try:
-            texts.append(data[at : at + size].decode())
-        except UnicodeDecodeError:
-            raise InputError(f'input "{name}" has a string that is not UTF-8') from None
+        parts.append(data[at : at + size])
         at += size
     if at != len(data):
-        raise InputError(f'input "{name}" has {len(data) - at} bytes more than its {count} strings')
-    return texts
+        raise InputError(f'input "{name}" has {len(data) - at} bytes more than its {count} elements')
+    return parts
 
 
 def _show(shape: tuple[int, ...]) -> str:

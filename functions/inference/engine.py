@@ -42,13 +42,20 @@ class Model:
         return self._preprocessor.inputs
 
     @property
+    def forms(self) -> tuple[tuple[TensorSpec, ...], ...]:
+        """All sets of inputs that a caller may give, `inputs` first; a batch is of one form."""
+        return (self._preprocessor.inputs, *getattr(self._preprocessor, "alternatives", ()))
+
+    @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What `run` gives for "predict"."""
         return self.manifest.signatures[PREDICT].outputs
 
     def prepare(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Turn a caller's tensors, in any order, into the graph's; InputError says what does not fit."""
-        ordered = arrange(self.inputs, inputs)
+        names = {tensor.name for tensor in inputs}
+        form = next((form for form in self.forms if names == {spec.name for spec in form}), self.inputs)
+        ordered = arrange(form, inputs)
         counts = {tensor.shape[0] for tensor in ordered if tensor.shape}
         if len(counts) > 1:
             came = ", ".join(f"{tensor.name} {tensor.shape[0]}" for tensor in ordered if tensor.shape)
@@ -110,7 +117,7 @@ def _interpreter(data: bytes) -> Runtime:
 
 
 def _warm(runtime: Runtime) -> Runtime:
-    """Run one instance of zeros, which a first call would otherwise pay for: 2 ms against 0.1.
+    """Run one instance of zeros: a first run takes two to three times as long as those after it.
 
     It also finds the graph that a runtime loads but can't run. Where more than the batch is free,
     there is no telling which sizes a graph takes, and nothing is run.

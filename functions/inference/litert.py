@@ -2,7 +2,7 @@
 
 It is given bytes that somebody has verified: LiteRT checks a graph's structure, but runs altered
 weights without a word. Inputs are copied into buffers that stay prepared for the shapes seen last;
-a call of a shape seen before is three C calls, whatever the number of tensors.
+a call of a shape seen before is two C calls, whatever the number of tensors.
 """
 
 from __future__ import annotations
@@ -180,13 +180,13 @@ class LiteRTModel:
     def close(self) -> None:
         """Free the graph and all its buffers."""
         with self._lock:
+            self._library.destroy("CompiledModel", self._compiled)
             for entry in self._entries.values():
                 for inputs in entry.inputs.values():
                     self._free(inputs.buffers)
                 self._free(entry.outputs)
                 entry.inputs.clear()
                 entry.outputs = []
-            self._library.destroy("CompiledModel", self._compiled)
             self._library.destroy("Model", self._model)
 
     def __del__(self) -> None:

@@ -46,18 +46,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Count the address."""
-        self._count(url)
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header."""
-        self._count(name, value)
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Hand the request on."""
-        self._in_headers = False
+        self.end_headers()
         super().on_headers_complete()
+
+    def end_headers(self) -> None:
+        """Stop to count: what comes now is the body."""
+        self._in_headers = False
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it, with a problem document."""
@@ -71,12 +75,18 @@ class BoundedProtocol(HttpToolsProtocol):
         headers = {**response.headers, "content-length": str(len(response.body)), "connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.transport.write(STATUS_LINE[response.status] + lines.encode() + b"\r\n" + response.body)
-        # Closing while the client still sends would reset the connection, and it would never read this.
+        self.linger()
+
+    def linger(self) -> None:
+        """Read no more, and close once the client had time to read its answer.
+
+        Closing while it still sends would reset the connection, and the answer with it.
+        """
         self._refused = True
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
-    def _count(self, *parts: bytes) -> None:
-        self._header_bytes += sum(map(len, parts)) + 4
+    def _count(self, size: int) -> None:
+        self._header_bytes += size + 4  # a colon, a space and the end of the line
         if self._header_bytes > MAX_HEADER_BYTES:
             raise HeadersTooLarge

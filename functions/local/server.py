@@ -1,8 +1,10 @@
 """The local server: API Gateway, Lambda and control plane in one asyncio process.
 
-Calls take a lane of their own in front of FastAPI, straight to the predict core. While a call's
-row waits for its commit, the event loop takes the next calls, whose rows join the next commit: the
-more callers, the fewer syncs to the disk a call. Long bodies and slow models go to threads.
+Calls come as exchanges (`exchange.py`) straight to the predict core; the rest is ASGI, for FastAPI. The
+event loop works in turns: rows of the calls that one turn takes share a commit, and while that is on
+its way to the disk the next turn takes the next calls; answers that become due together leave
+together, behind their lines in the access log. So the more callers, the fewer system calls a call.
+Long bodies and slow models go to threads.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from functions.access.keys import KeyFinder, KeyRecord, LookupUnavailable, find_presented
-from functions.calls.core import MAX_BODY, Call, Calls, access_unavailable
+from functions.calls.core import Call, Calls, access_unavailable, internal
 from functions.calls.dialect import Request
 from functions.calls.problems import Problem, Response
-from functions.calls.routes import route
+from functions.local.exchange import Exchange
 from functions.local.models import ServedModels
 from functions.metering.accesslog import AccessLog, AccessRecord
 
@@ -32,12 +34,12 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 log = logging.getLogger("payphone.server")
 
 INLINE_BYTES = 32 * 1024  # parsing more than this would hold the other callers up
-INLINE_MICROSECONDS = 5_000  # so would inference that takes longer
+INLINE_NS = 5_000_000  # so would inference that takes longer
 REFRESH_SECONDS = 1.0
 
 
 class LocalServer:
-    """The ASGI application. It owns nothing: whoever wires it closes the ledger once it has stopped."""
+    """The ASGI application, and where calls go. Whoever wires it closes the ledger once it has stopped."""
 
     def __init__(
         self, calls: Calls, models: ServedModels, keys: KeyFinder, api: ASGIApp, access_log: AccessLog
@@ -48,53 +50,103 @@ class LocalServer:
         self._api = api
         self._access_log = access_log
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="call")
-        self._slow: set[str] = set()
+        self._pace: dict[str, float] = {}  # CPU time of a model's inference, a moving average in ns
+        self._under_way = 0
+        self._drained = asyncio.Event()
+        self._due: list[tuple[Exchange, str, Response]] = []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one ASGI scope."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif scope["type"] == "http":
-            way = route(scope["path"])
-            if way is None:
-                await self._control(scope, receive, send)
-            else:
-                await self._call(scope, receive, send, way.model)
-
-    async def _call(self, scope: Scope, receive: Receive, send: Send, model: str) -> None:
-        began, now_ms = time.perf_counter_ns(), time.time_ns() // 1_000_000
-        attempt_id = os.urandom(16).hex()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    def call(self, exchange: Exchange) -> None:
+        """Answer one call; runs in the event loop and never waits."""
+        self._under_way += 1
         record: KeyRecord | None = None
         try:
-            body = await _read(receive, headers.get("content-length"))
-            record = find_presented(headers, self._keys)
-            request = Request(scope["method"], scope["path"], headers, body, attempt_id, now_ms)
-            response = await self._answer(request, record, model)
-        except Problem as problem:
-            response = problem.response(attempt_id, v2=scope["path"].startswith("/v2"))
+            record = find_presented(exchange.headers, self._keys)
+            request = exchange.request
+            if len(request.body) > INLINE_BYTES or self._pace.get(exchange.model, 0) > INLINE_NS:
+                self._in_thread(exchange, record, lambda: self._answer(request, record))
+                return
+            call = self._calls.accept(request, record)
+            if isinstance(call, Response):
+                self._leave(exchange, record, call)
+                return
+            self._infer(call)
+            call.ticket.on_settled(lambda: self._finish(exchange, call))
         except LookupUnavailable:
-            response = access_unavailable().response(attempt_id, v2=scope["path"].startswith("/v2"))
-        except _Gone:
-            return
-        await _send(send, response)
-        key_id = record.key_id if record else ""
-        self._write_log(scope, attempt_id, key_id, model, response.status, len(response.body), now_ms, began)
+            self._leave(exchange, record, exchange.problem(access_unavailable()))
+        except Exception as error:
+            self._leave(exchange, record, exchange.problem(internal(error)))
 
-    async def _answer(self, request: Request, record: KeyRecord | None, model: str) -> Response:
-        loop = asyncio.get_running_loop()
-        if len(request.body) > INLINE_BYTES or model in self._slow:
-            return await loop.run_in_executor(self._threads, self._calls.answer, request, record)
+    def refuse(self, exchange: Exchange, problem: Problem) -> None:
+        """Answer a request with a problem that shows before its key is looked at."""
+        self._under_way += 1
+        self._leave(exchange, None, exchange.problem(problem))
+
+    def _infer(self, call: Call) -> None:
+        began = time.thread_time_ns()  # CPU time: a busy machine must not make a model look slow for good
+        call.run()
+        model = call.way.model
+        pace = self._pace.get(model, 0.0)
+        self._pace[model] = pace + (time.thread_time_ns() - began - pace) / 8
+
+    def _finish(self, exchange: Exchange, call: Call) -> None:
+        """The row's fate is known; the ledger's `notify` brings this into the loop, a group at a time."""
+        if call.failed:  # it has to be voided, which waits for a commit of its own
+            self._in_thread(exchange, call.record, call.finish)
+        else:
+            self._leave(exchange, call.record, call.finish())
+
+    def _answer(self, request: Request, record: KeyRecord | None) -> Response:
+        """All of a call, in a thread that may wait."""
         call = self._calls.accept(request, record)
         if isinstance(call, Response):
             return call
-        call.run()
-        if call.inference_us > INLINE_MICROSECONDS:
-            self._slow.add(model)
-        await _settled(call)
-        if call.failed:  # it has to be voided, which waits for a commit of its own
-            return await loop.run_in_executor(self._threads, call.finish)
+        self._infer(call)
         return call.finish()
+
+    def _in_thread(
+        self, exchange: Exchange, record: KeyRecord | None, produce: Callable[[], Response]
+    ) -> None:
+        future = asyncio.get_running_loop().run_in_executor(self._threads, produce)
+        future.add_done_callback(lambda done: self._leave(exchange, record, done.result()))
+
+    def _leave(self, exchange: Exchange, record: KeyRecord | None, response: Response) -> None:
+        """Let an answer go with the others of this turn."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._due.append((exchange, record.key_id if record else "", response))
+
+    def _deliver(self) -> None:
+        due, self._due = self._due, []
+        now = time.perf_counter_ns()
+        self._access_log.write(
+            *[
+                AccessRecord(
+                    exchange.time_ms,
+                    exchange.attempt_id,
+                    exchange.attempt_id,
+                    key_id,
+                    exchange.method,
+                    exchange.path,
+                    exchange.model,
+                    response.status,
+                    len(response.body),
+                    (now - exchange.began) // 1_000_000,
+                )
+                for exchange, key_id, response in due
+            ]
+        )
+        for exchange, _, response in due:
+            exchange.send(response)
+        self._under_way -= len(due)
+        if not self._under_way:
+            self._drained.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one ASGI scope: anything but a call."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._control(scope, receive, send)
 
     async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, now_ms = time.perf_counter_ns(), time.time_ns() // 1_000_000
@@ -115,28 +167,15 @@ class LocalServer:
 
         with contextlib.suppress(Exception):  # answered and logged by the app's own handler by now
             await self._api(scope, receive, forward)
-        self._write_log(scope, attempt_id, state["key_id"], "", status, size, now_ms, began)
-
-    def _write_log(
-        self,
-        scope: Scope,
-        attempt_id: str,
-        key_id: str,
-        model: str,
-        status: int,
-        size: int,
-        now_ms: int,
-        began: int,
-    ) -> None:
         self._access_log.write(
             AccessRecord(
                 time=now_ms,
                 request_id=attempt_id,
                 attempt_id=attempt_id,
-                key_id=key_id,
+                key_id=state["key_id"],
                 method=scope["method"],
                 path=scope["path"],
-                model=model,
+                model="",
                 status=status,
                 response_bytes=size,
                 latency_ms=(time.perf_counter_ns() - began) // 1_000_000,
@@ -153,9 +192,16 @@ class LocalServer:
             else:
                 if refresher is not None:
                     refresher.cancel()
+                await self._drain()
                 self._threads.shutdown()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _drain(self) -> None:
+        """Wait for the calls whose callers have gone: the others were answered by now."""
+        while self._under_way:
+            self._drained.clear()
+            await self._drained.wait()
 
     async def _keep_models_fresh(self) -> None:
         while True:
@@ -164,41 +210,3 @@ class LocalServer:
                 await asyncio.to_thread(self._models.refresh)
             except OSError as error:
                 log.error("the registry could not be read: %s", error)
-
-
-class _Gone(Exception):
-    """The client went away before its request was complete."""
-
-
-async def _read(receive: Receive, content_length: str | None) -> bytes:
-    if content_length is not None and content_length.isdigit() and int(content_length[:12]) > MAX_BODY:
-        raise _too_large()
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        chunk: bytes = message.get("body", b"")
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _too_large()
-        if not message.get("more_body"):
-            return body
-
-
-def _too_large() -> Problem:
-    return Problem("request-too-large", f"At most {MAX_BODY:,} bytes were expected.", {"connection": "close"})
-
-
-async def _settled(call: Call) -> None:
-    """Wait for the row; the ledger's `notify` brings its callbacks into this loop, a group at a time."""
-    settled = asyncio.Event()
-    call.ticket.on_settled(settled.set)
-    await settled.wait()
-
-
-async def _send(send: Send, response: Response) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    headers.append((b"content-length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})

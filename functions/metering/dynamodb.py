@@ -167,9 +167,17 @@ def _row(answer: dict[str, Any]) -> UsageEvent | None:
     if not item:
         return None
     try:
+        return row_of(item)
+    except ValueError as error:
+        raise LedgerUnavailable(str(error)) from error
+
+
+def row_of(item: dict[str, Any]) -> UsageEvent:
+    """The row in a DynamoDB item; ValueError if it is none."""
+    try:
         values = {name: item[name][kind] for name, kind in KINDS.items()}
         values |= {name: int(values[name]) for name in NUMBERS}
         values["attempts"] = tuple(attempt["S"] for attempt in values["attempts"])
     except (KeyError, TypeError, ValueError) as error:
-        raise LedgerUnavailable("the table holds something else than a usage row under this call") from error
+        raise ValueError("the table holds something else than a usage row under this call") from error
     return UsageEvent(**values)

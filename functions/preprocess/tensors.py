@@ -17,6 +17,9 @@ ELEMENT = {
     "bool": ("?", 1),
 }
 STRING = "string"
+# A file, such as a PNG: base64 in JSON, raw in the Open Inference Protocol's binary tensors. Only a
+# preprocessing kind takes it, no graph does.
+BYTES = "bytes"
 
 
 class InputError(ValueError):
@@ -24,12 +27,12 @@ class InputError(ValueError):
 
 
 class Tensor(NamedTuple):
-    """A named array: `data` is raw bytes, or a list of one `str` an element for type "string"."""
+    """A named array: `data` is raw bytes; a list of `str` for type "string", of `bytes` for "bytes"."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    data: bytes | list[str]
+    data: bytes | list[str] | list[bytes]
 
 
 def element_count(shape: tuple[int, ...]) -> int:

@@ -112,7 +112,7 @@ def test_another_quantization_is_converted_but_not_trained(copied: Workspace) ->
     assert not built.reused
     assert (built.manifest.version, built.manifest.quantization) == ("2", "float32")
     assert steps(told) == ["train", "convert", "prove", "publish"]
-    assert "still valid" in next(progress.message for progress in told if progress.step == "train")
+    assert "still valid" in next(progress.message for progress in told if progress.finished)
     assert copied.registry().live("sentiment") == "1"
     assert not copied.data.exists()
     assert build("sentiment", copied, told.append, quantization="float32").reused

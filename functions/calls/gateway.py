@@ -1,0 +1,49 @@
+"""API Gateway's REST proxy event as a request, and a response as what the gateway expects back.
+
+docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html. The API takes
+every media type as binary ("*/*"), or it would cut tensors: bodies come in base64, and an answer is
+handed on as bytes whatever the caller's Accept header says.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from functions.calls.dialect import Request
+from functions.calls.problems import Response
+
+# A function's answer may have 6 MB as JSON, in which a quote takes two bytes; base64 takes a third more.
+MAX_TEXT = 2 * 1024 * 1024
+TEXT = ("application/json", "application/problem+json")
+
+
+def request_of(event: Mapping[str, Any]) -> Request:
+    """The request of an event. Its attempt is `extendedRequestId`: a client may choose `requestId`."""
+    context = event["requestContext"]
+    body = event.get("body") or ""
+    return Request(
+        method=event["httpMethod"],
+        path=event["path"],
+        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        body=b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        attempt_id=context["extendedRequestId"],
+        time_ms=context["requestTimeEpoch"],
+    )
+
+
+def key_of(event: Mapping[str, Any]) -> str:
+    """The gateway's id of the key that it let in, "" where it asked for none."""
+    return event["requestContext"]["identity"].get("apiKeyId") or ""
+
+
+def reply(response: Response) -> dict[str, Any]:
+    """The answer for the gateway."""
+    is_text = response.headers.get("content-type") in TEXT and len(response.body) <= MAX_TEXT
+    return {
+        "statusCode": response.status,
+        "headers": response.headers,
+        "body": response.body.decode() if is_text else b64encode(response.body).decode(),
+        "isBase64Encoded": not is_text,
+    }

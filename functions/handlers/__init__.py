@@ -1,0 +1,1 @@
+"""One module per deployed Lambda, named by what it does; each only wires parts that others own."""

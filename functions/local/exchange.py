@@ -1,0 +1,183 @@
+"""Calls without ASGI: one HTTP request for a model, and its answer, as bytes.
+
+uvicorn's protocol parses, keeps connections alive and stops gracefully. A request on a path of the
+predict core takes its place in there as an `Exchange`, where others get an ASGI cycle and a task:
+those would cost a call more than its key, its limits and its model together.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import Event
+from time import perf_counter_ns, time_ns
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from functions.calls.core import MAX_BODY, too_large
+from functions.calls.dialect import Request
+from functions.calls.problems import Problem, Response
+from functions.calls.routes import route
+from functions.local.protocol import BoundedProtocol
+
+
+class Exchange:
+    """One request and its answer, with the members that uvicorn's protocol asks of its own cycles."""
+
+    __slots__ = (
+        "attempt_id",
+        "began",
+        "chunks",
+        "disconnected",
+        "headers",
+        "keep_alive",
+        "method",
+        "model",
+        "more_body",
+        "path",
+        "protocol",
+        "response_complete",
+        "size",
+        "started",
+        "time_ms",
+    )
+
+    message_event = Event()  # uvicorn's cycles wait for it, these don't
+
+    def __init__(
+        self, protocol: CallProtocol, method: str, path: str, model: str, headers: dict[str, str], keep: bool
+    ) -> None:
+        self.began = perf_counter_ns()
+        self.time_ms = time_ns() // 1_000_000
+        # Rows of one millisecond share a page of the ledger's index; 80 random bits can't be guessed.
+        self.attempt_id = f"{self.time_ms:012x}{os.urandom(10).hex()}"
+        self.protocol = protocol
+        self.method = method
+        self.path = path
+        self.model = model
+        self.headers = headers
+        self.keep_alive = keep
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.more_body = True
+        self.started = False
+        self.disconnected = False
+        self.response_complete = False
+
+    @property
+    def request(self) -> Request:
+        """What the predict core is asked."""
+        body = b"".join(self.chunks)
+        return Request(self.method, self.path, self.headers, body, self.attempt_id, self.time_ms)
+
+    def problem(self, problem: Problem) -> Response:
+        """Word a problem in this request's dialect."""
+        return problem.response(self.attempt_id, v2=self.path.startswith("/v2"))
+
+    def send(self, response: Response) -> None:
+        """Write the answer, unless the caller has gone."""
+        if not self.disconnected:
+            self.response_complete = True
+            self.protocol.answer(self, response)
+
+
+class Application(Protocol):
+    """Where calls go; LocalServer is one. It answers each by its `send`, later."""
+
+    def call(self, exchange: Exchange) -> None:
+        """Answer a request that has come whole."""
+
+    def refuse(self, exchange: Exchange, problem: Problem) -> None:
+        """Answer one whose body will not be read."""
+
+
+class CallProtocol(BoundedProtocol):
+    """One connection. The requests on it are answered in their order, one at a time."""
+
+    cycle: Any  # an Exchange, or uvicorn's own
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._application: Application = self.config.app  # type: ignore[assignment]
+
+    def on_headers_complete(self) -> None:
+        """Tell calls from the rest."""
+        path = httptools.parse_url(self.url).path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        way = route(path)
+        if way is None:
+            super().on_headers_complete()
+            return
+        self.end_headers()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        exchange = Exchange(self, self.parser.get_method().decode("ascii"), path, way.model, headers, keep)
+        former, self.cycle = self.cycle, exchange
+        if former is None or former.response_complete:
+            self._start(exchange)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def on_body(self, body: bytes) -> None:
+        """Gather a call's body, as far as it may go."""
+        exchange = self.cycle
+        if not isinstance(exchange, Exchange):
+            super().on_body(body)
+        elif exchange.size <= MAX_BODY:
+            exchange.size += len(body)
+            exchange.chunks.append(body)
+            if exchange.size > MAX_BODY and exchange.started:
+                self._refuse(exchange)
+
+    def on_message_complete(self) -> None:
+        """Hand a call on, if its turn has come."""
+        exchange = self.cycle
+        if not isinstance(exchange, Exchange):
+            super().on_message_complete()
+            return
+        exchange.more_body = False
+        if exchange.started and exchange.size <= MAX_BODY:
+            self._application.call(exchange)
+
+    def answer(self, exchange: Exchange, response: Response) -> None:
+        """Send an answer in one piece and go on with what waits on this connection."""
+        lines = [f"{name}: {value}\r\n" for name, value in response.headers.items()]
+        if not exchange.keep_alive:
+            lines.append("connection: close\r\n")
+        lines.append(f"content-length: {len(response.body)}\r\n\r\n")
+        date = b"".join([b"%b: %b\r\n" % pair for pair in self.server_state.default_headers])
+        body = b"" if exchange.method == "HEAD" else response.body
+        self.transport.write(STATUS_LINE[response.status] + date + "".join(lines).encode("latin-1") + body)
+        if exchange.more_body:
+            self.linger()
+        elif not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if isinstance(cycle, Exchange):
+            self._start(cycle)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start(self, exchange: Exchange) -> None:
+        """The turn of this request has come; its body may be here already, or still under way."""
+        exchange.started = True
+        announced = exchange.headers.get("content-length", "")
+        if announced.isdigit() and int(announced[:12]) > MAX_BODY:
+            exchange.size = int(announced[:12])
+        if exchange.size > MAX_BODY:
+            self._refuse(exchange)
+        elif not exchange.more_body:
+            self._application.call(exchange)
+        elif self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _refuse(self, exchange: Exchange) -> None:
+        exchange.keep_alive = False
+        exchange.chunks.clear()
+        self._application.refuse(exchange, too_large())

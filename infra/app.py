@@ -1,0 +1,71 @@
+"""The CDK app of a stage: `payphone deploy` runs it, and so does plain `cdk deploy --all`.
+
+    cdk deploy --all --app "python -m infra.app" [-c stage=dev]
+
+PAYPHONE_STATE and PAYPHONE_SERVICE name the state folder and the settings, as for `payphone`. What is
+live on the stage is asked of AWS, so credentials are needed even to synthesize.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra import tools
+from infra.pack import Packed, pack
+from infra.rollout import Live, all_live
+from infra.service import DEFAULT_PATH, Settings, load
+from infra.target import Target, find
+from infra.workspace import DEFAULT_ROOT, Workspace
+
+# jsii starts Node as soon as it is imported.
+os.environ.setdefault("JSII_NODE", str(tools.node()))
+
+import aws_cdk as cdk  # noqa: E402
+from cdk_nag import AwsSolutionsChecks  # noqa: E402
+
+from infra.stacks.billing import Billing  # noqa: E402
+from infra.stacks.gateway import Gateway  # noqa: E402
+from infra.stacks.parts import Common  # noqa: E402
+from infra.stacks.serving import Serving  # noqa: E402
+from infra.stacks.storage import Storage  # noqa: E402
+
+
+def build(
+    app: cdk.App, target: Target, settings: Settings, packed: Packed, live: Mapping[str, Live]
+) -> None:
+    """Put the stacks of a stage into an app, in the order they are deployed in."""
+    common = Common(target, settings.aws)
+    options = {"env": cdk.Environment(region=target.region)}
+    storage = Storage(app, f"{target.stack}-storage", common, **options)
+    gateway = Gateway(app, target.stack, common, settings, packed, storage, **options)
+    api_arn = gateway.api.arn_for_execute_api("*", "/*", "*")
+    Serving(app, f"{target.stack}-models", common, packed, live, storage, api_arn, **options)
+    Billing(app, f"{target.stack}-billing", common, packed, storage, **options)
+    cdk.Tags.of(app).add("payphone:stage", target.stage)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+def synthesize(
+    folder: Path | None, target: Target, settings: Settings, packed: Packed, live: Mapping[str, Live]
+) -> Path:
+    """Write the cloud assembly, into `folder` or where the CDK CLI asked for it; gives its folder."""
+    app = cdk.App(outdir=str(folder) if folder else None, analytics_reporting=False)
+    build(app, target, settings, packed, live)
+    return Path(app.synth().directory)
+
+
+def main() -> None:
+    """What the CDK CLI runs."""
+    settings = load(Path(os.environ.get("PAYPHONE_SERVICE") or DEFAULT_PATH))
+    workspace = Workspace(Path(os.environ.get("PAYPHONE_STATE") or DEFAULT_ROOT))
+    stage = cdk.App().node.try_get_context("stage")
+    target = find(settings.aws, stage)
+    packed = pack(settings, workspace.registry(), target, workspace.build)
+    synthesize(None, target, settings, packed, all_live(target, settings.models.serve))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

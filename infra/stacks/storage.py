@@ -1,0 +1,102 @@
+"""What must outlive every deploy: the ledger, keys and customers, the archive, the models.
+
+A stack of its own, so that the service can be torn down and put up again around it. All of it is
+retained even when the stack is deleted; only `payphone destroy --with-data` removes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.stacks.parts import Common, acknowledge
+
+BY_CUSTOMER = "by-customer"
+UNLOGGED = (
+    "Server access logs would need a bucket that itself has none, and arrive without a guarantee; who needs "
+    "a record of reads turns on CloudTrail data events for this bucket."
+)
+
+
+class Storage(cdk.Stack):
+    """Tables and buckets. The ledger's key is `call_id`, that of the others `id`."""
+
+    def __init__(self, scope: Construct, name: str, common: Common, **options: Any) -> None:
+        super().__init__(scope, name, **options)
+        self.key = self._key() if common.aws.customer_managed_key else None
+        self.ledger = self._table(
+            "Ledger",
+            "call_id",
+            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+            time_to_live_attribute="expires_at",
+        )
+        self.access = self._table("Access", "id")
+        self.access.add_global_secondary_index(
+            index_name=BY_CUSTOMER,
+            partition_key=dynamodb.Attribute(name="customer", type=dynamodb.AttributeType.STRING),
+        )
+        self.customers = self._table("Customers", "id")
+        self.archive = self._bucket("Archive")
+        self.models = self._bucket("Models")
+
+    def _key(self) -> kms.Key:
+        key = kms.Key(self, "Key", enable_key_rotation=True, removal_policy=cdk.RemovalPolicy.RETAIN)
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": (
+                            f"arn:{self.partition}:logs:{self.region}:{self.account}:*"
+                        )
+                    }
+                },
+            )
+        )
+        return key
+
+    def _table(self, name: str, key: str, **options: Any) -> dynamodb.Table:
+        encryption = dynamodb.TableEncryption.DEFAULT  # a key that AWS owns, free of charge
+        if self.key:
+            encryption = dynamodb.TableEncryption.CUSTOMER_MANAGED
+        return dynamodb.Table(
+            self,
+            name,
+            partition_key=dynamodb.Attribute(name=key, type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=encryption,
+            encryption_key=self.key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=True,
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+            **options,
+        )
+
+    def _bucket(self, name: str) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            name,
+            encryption=s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=self.key,
+            bucket_key_enabled=True if self.key else None,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))
+            ],
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+        acknowledge(bucket, {"S1": UNLOGGED})
+        return bucket
