@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: quickstart test lint lock clean
+.PHONY: quickstart test lint bench lock clean
 
 quickstart: $(VENV)/train.done
 	$(BIN)/payphone quickstart
 
 test: $(VENV)/dev.done
+	@command -v strace >/dev/null || apt-get install --yes --quiet strace
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.done
@@ -16,6 +17,9 @@ lint: $(VENV)/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.done
+	$(BIN)/python -m tests.benchmarks.run
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,9 @@
-"""The CDK app of a stage: `payphone deploy` runs it, and so does plain `cdk deploy --all`.
+"""The CDK app of a stage: `payphone deploy` synthesizes it, and so does plain `cdk deploy --all`.
 
     cdk deploy --all --app "python -m infra.app" [-c stage=dev]
+
+Deployed so, a new model version is not in the stage's registry yet, nor a changed plan in force: that is
+done by `payphone deploy`, before and after this.
 
 PAYPHONE_STATE and PAYPHONE_SERVICE name the state folder and the settings, as for `payphone`. What is
 live on the stage is asked of AWS, so credentials are needed even to synthesize.
@@ -9,7 +12,6 @@ live on the stage is asked of AWS, so credentials are needed even to synthesize.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,27 +25,27 @@ from infra.workspace import DEFAULT_ROOT, Workspace
 # jsii starts Node as soon as it is imported.
 os.environ.setdefault("JSII_NODE", str(tools.node()))
 
-import aws_cdk as cdk  # noqa: E402
-from cdk_nag import AwsSolutionsChecks  # noqa: E402
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
 
-from infra.stacks.billing import Billing  # noqa: E402
-from infra.stacks.gateway import Gateway  # noqa: E402
-from infra.stacks.parts import Common  # noqa: E402
-from infra.stacks.serving import Serving  # noqa: E402
-from infra.stacks.storage import Storage  # noqa: E402
+from infra.stacks.billing import Billing
+from infra.stacks.gateway import Gateway
+from infra.stacks.parts import Common
+from infra.stacks.serving import Serving
+from infra.stacks.storage import Storage
 
 
-def build(
-    app: cdk.App, target: Target, settings: Settings, packed: Packed, live: Mapping[str, Live]
-) -> None:
+def build(app: cdk.App, target: Target, settings: Settings, packed: Packed, live: Mapping[str, Live]) -> None:
     """Put the stacks of a stage into an app, in the order they are deployed in."""
     common = Common(target, settings.aws)
     options = {"env": cdk.Environment(region=target.region)}
     storage = Storage(app, f"{target.stack}-storage", common, **options)
     gateway = Gateway(app, target.stack, common, settings, packed, storage, **options)
     api_arn = gateway.api.arn_for_execute_api("*", "/*", "*")
-    Serving(app, f"{target.stack}-models", common, packed, live, storage, api_arn, **options)
-    Billing(app, f"{target.stack}-billing", common, packed, storage, **options)
+    serving = Serving(app, f"{target.stack}-models", common, packed, live, storage, api_arn, **options)
+    billing = Billing(app, f"{target.stack}-billing", common, packed, storage, **options)
+    for stack in (gateway, serving, billing):
+        stack.add_stack_dependency(storage)
     cdk.Tags.of(app).add("payphone:stage", target.stage)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
@@ -68,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

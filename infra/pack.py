@@ -4,7 +4,7 @@
     the runtime layer (LiteRT) and the web layer (the control plane's packages)
     one data-only layer per model that is deployed as a layer
 
-The runtime and web layers change only with their locks, so they are built once and kept.
+The runtime and web layers change only with their locks, so they are built once a machine and kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from infra.service import Settings
 from infra.service_aws import ModelOnAws
 from infra.target import Target
+from infra.tools import cache_folder
 from layers import bundle, model, runtime, web
 from layers.archive import Archive
 from layers.budget import Report, check
@@ -55,7 +56,7 @@ def pack(settings: Settings, registry: Registry, target: Target, folder: Path) -
     code = {
         name: bundle.build(f"functions.handlers.{name}", folder / "code", target.python) for name in HANDLERS
     }
-    kept = folder / f"layers-{_digest()}"
+    kept = cache_folder() / f"layers-{_digest()}"
     shared_runtime = _once(
         kept / f"runtime-{target.machine}.zip", lambda: runtime.build(kept, target.machine)
     )
@@ -76,9 +77,7 @@ def _model(settings: Settings, registry: Registry, name: str, folder: Path) -> P
     if version is None:
         raise UnknownModel(f"{name} is to be served and not published: payphone model train {name}")
     chosen = settings.aws.model(name)
-    layer = (
-        model.build(registry, name, version, folder / "models") if chosen.artifact == "layer" else None
-    )
+    layer = model.build(registry, name, version, folder / "models") if chosen.artifact == "layer" else None
     return PackedModel(registry.manifest(name, version), chosen, layer)
 
 

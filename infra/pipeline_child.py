@@ -106,7 +106,8 @@ class Work:
             tflite.save(graph, saved)
             for number, quantization in enumerate(kinds):
                 tell(f"Writing {quantization}", number, len(kinds))
-                data = tflite.write(graph, saved, QUANTIZATIONS[quantization])
+                quantize = partial(QUANTIZATIONS[quantization], calibration=trained.calibration)
+                data = tflite.write(graph, saved, quantize)
                 (folder / f"{quantization}.tflite").write_bytes(data)
                 drafts.append((self._draft(trained, quantization, data, origin.versions()), data))
         sizes = {manifest.quantization: manifest.model.size for manifest, _ in drafts}
@@ -160,8 +161,9 @@ class Work:
         return chosen
 
     def _write_examples(self, trained: Trained) -> None:
-        pairs = zip(trained.held_out, trained.labels, strict=True)
-        examples = [{"value": value, "label": self.entry.labels[label]} for value, label in pairs][:EXAMPLES]
+        labels = [self.entry.labels[label] for label in trained.labels] or [""] * len(trained.held_out)
+        pairs = list(zip(trained.held_out, labels, strict=True))[:EXAMPLES]
+        examples = [{"value": value, "label": label} for value, label in pairs]
         temporary = self.folder / ".examples.json"
         temporary.write_text(json.dumps(examples), "utf-8")
         temporary.replace(self.folder / "examples.json")

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from functions.access.keys import Plan as Limits
 from functions.billing.plans import Plan
 from infra.service import Settings
-from infra.workspace import Workspace
+
+if TYPE_CHECKING:
+    from infra.place import Place
 
 
 class PlanConflict(ValueError):
     """A plan was edited in a way that its customers' invoices can't follow."""
 
 
-def publish_plans(settings: Settings, workspace: Workspace) -> dict[str, Limits]:
+def publish_plans(settings: Settings, place: Place) -> dict[str, Limits]:
     """Publish the plans of service.toml and put them in force, for keys that were issued before too.
 
     Gives by name the limits that access now holds calls to. Doing it again changes nothing. A plan
     that was removed from the file stays in force for the keys that are on it. PlanConflict if a
     plan's currency was changed: that takes a plan of another name.
     """
-    book = workspace.plan_book()
-    with closing(workspace.keys()) as keys:
+    book = place.plan_book()
+    with closing(place.keys()) as keys:
         in_force = {limits.name: limits for limits in keys.plans()}
         for name, plan in settings.plans.items():
             if name in in_force and (former := book.get(in_force[name].version)).currency != plan.currency:
@@ -35,6 +39,7 @@ def publish_plans(settings: Settings, workspace: Workspace) -> dict[str, Limits]
             book.publish(plan)
             if in_force.get(name) != limits[name]:
                 keys.set_plan(limits[name])
+            book.enforce(limits[name].version, time.time_ns() // 1_000_000)
     return limits
 
 

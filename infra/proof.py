@@ -6,7 +6,8 @@ serving code itself: the codec's checks, the preprocessing and the LiteRT bindin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from functions.inference import engine
 from functions.inference.codec import choose_form, tensors_from_instances
 from functions.preprocess.tensors import ELEMENT
-from models.manifest import Manifest, Parity
+from models.manifest import Manifest, Parity, TensorSpec
 from models.parity import Disagreement, compare
 from models.trained import Trained
 
@@ -44,13 +45,22 @@ def answer(
     model: engine.Model, values: Sequence[Any], on_row: Callable[[int], None] = lambda done: None
 ) -> NDArray[Any]:
     """Answer request values in batches of the size a request may have; gives the first output [n, …]."""
-    batch = model.manifest.max_instances
-    scores = []
-    for at in range(0, len(values), batch):
-        instances = values[at : at + batch]
-        inputs = tensors_from_instances(instances, choose_form(instances[0], model.forms))
-        output = model.run(model.prepare(inputs))[0]
+    scores, done = [], 0
+    for instances, form in _batches(model, values):
+        output = model.run(model.prepare(tensors_from_instances(instances, form)))[0]
         assert isinstance(output.data, bytes)
         scores.append(np.frombuffer(output.data, ELEMENT[output.dtype][0]).reshape(output.shape))
-        on_row(min(at + batch, len(values)))
+        done += len(instances)
+        on_row(done)
     return np.concatenate(scores)
+
+
+def _batches(model: engine.Model, values: Sequence[Any]) -> Iterator[tuple[list[Any], Sequence[TensorSpec]]]:
+    """What one request may carry: at most `max_instances`, all in one form and of one length."""
+
+    def alike(value: Any) -> tuple[Sequence[TensorSpec], int]:
+        return choose_form(value, model.forms), len(value) if isinstance(value, list) else 0
+
+    for (form, _), group in groupby(values, alike):
+        while batch := list(islice(group, model.manifest.max_instances)):
+            yield batch, form

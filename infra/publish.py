@@ -1,4 +1,4 @@
-"""Second stage of a deploy: the models and plans of this machine into the stage's bucket.
+"""Second stage of a deploy: the models of this machine into the stage's bucket.
 
 A version keeps its number and its bytes: objects are only ever added. A stage that another machine
 publishes to may have taken a number with other content, and then says so.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from functions.billing.plans import Plan, PlanBook
 from models.manifest import MANIFEST_FILE, Manifest, verify
 from models.registry import Registry
 from models.store import AlreadyStored, Store
@@ -27,13 +26,6 @@ def publish_models(manifests: Iterable[Manifest], here: Registry, there: Registr
         _put(there.store, f"{name}/{version}/{MANIFEST_FILE}", manifest.to_json())
         if there.live(name) is None:
             there.promote(name, version)
-
-
-def publish_plans(plans: Iterable[Plan], store: Store) -> None:
-    """Keep every plan version that is about to come into force."""
-    book = PlanBook(store)
-    for plan in plans:
-        book.publish(plan)
 
 
 def _put(store: Store, name: str, data: bytes) -> None:

@@ -11,6 +11,7 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from infra.workspace import Workspace
 PLAN = "starter"
 CUSTOMER = ("Ada's Film Club", "ada@example.com")
 GRACE_MS = 24 * 3600 * 1000
-STARTUP_SECONDS = 60
+KEY_NOTE = "quickstart-key-id"
 SINGLE_CALLS = 12
 BATCH = 64
 
@@ -79,15 +80,20 @@ def running_server(state: Path, service: Path, log: Path) -> Iterator[str]:
 
 
 def customer_with_key(workspace: Workspace) -> tuple[Customer, str]:
-    """The quickstart's customer and a new key; a key of an earlier run keeps working for a day."""
+    """The quickstart's customer and a new key; its key of an earlier run keeps working for a day."""
     customers, keys = workspace.customers(), workspace.keys()
+    note = workspace.work / KEY_NOTE
     try:
         name, email = CUSTOMER
         customer = next((c for c in customers.list() if c.email == email), None) or customers.add(name, email)
-        usable = [k for k in keys.list(customer.customer_id) if not k.revoked_at and not k.expires_at]
-        key, _ = (
-            keys.rotate(usable[-1].key_id, GRACE_MS) if usable else keys.issue(customer.customer_id, PLAN)
-        )
+        former = note.read_text() if note.exists() else ""
+        usable = [k for k in keys.list(customer.customer_id) if k.key_id == former and k.usable(_now_ms())]
+        if usable and usable[0].plan.name == PLAN and not usable[0].expires_at:
+            key, record = keys.rotate(former, GRACE_MS)
+        else:
+            key, record = keys.issue(customer.customer_id, PLAN)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(record.key_id)
         return customer, key
     finally:
         keys.close()
@@ -147,6 +153,10 @@ def count_rows(workspace: Workspace, customer: str) -> int:
         return sum(1 for _ in usage.rows(0, 2**62, customer))
     finally:
         usage.close()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _instances(values: Sequence[Any]) -> bytes:

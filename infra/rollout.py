@@ -55,29 +55,25 @@ def deployed(target: Target, model: str) -> dict[str, str]:
     """Lambda's newest version number by model version, of all that can be made live at once."""
     client = target.client("lambda")
     numbers: dict[str, str] = {}
-    try:
-        for page in client.get_paginator("list_versions_by_function").paginate(
-            FunctionName=target.function(model)
-        ):
-            for entry in page["Versions"]:
-                if entry["Version"] != "$LATEST":
-                    number, version = entry["Version"], _model_version(entry)
-                    numbers[version] = max(number, numbers.get(version, "0"), key=int)
-    except client.exceptions.ResourceNotFoundException:
-        raise NotDeployed(f"stage {target.stage} has no model {model}: payphone deploy") from None
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=target.function(model))
+    for page in pages:
+        for entry in page["Versions"]:
+            if entry["Version"] != "$LATEST":
+                number, version = entry["Version"], _model_version(entry)
+                numbers[version] = max(number, numbers.get(version, "0"), key=int)
     return numbers
 
 
-def promote(
-    target: Target, registry: Registry, model: str, version: str, share: float = 1.0
-) -> str | None:
+def promote(target: Target, registry: Registry, model: str, version: str, share: float = 1.0) -> str | None:
     """Make a model version live, or give it a share of the calls; gives the version that was live.
 
     NotDeployed if the stage has no function of this version yet.
     """
-    number = deployed(target, model).get(version)
     before = live(target, model)
-    if number is None or before is None:
+    if before is None:
+        raise NotDeployed(f"stage {target.stage} has no model {model}: payphone deploy")
+    number = deployed(target, model).get(version)
+    if number is None:
         raise NotDeployed(
             f"version {version} of {model} is not on stage {target.stage} yet: make it live here "
             f"(payphone model promote {model} {version}), then payphone deploy"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-STAGE_PATTERN = r"^[a-z][a-z0-9-]{0,15}$"
+STAGE_PATTERN = r"^[a-z][a-z0-9]{0,15}$"  # no hyphen: names of stacks are made of it with hyphens
 
 # Of CloudWatch Logs, PutRetentionPolicy.
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557)
@@ -63,6 +63,6 @@ class Aws(BaseModel):
         return self.models.get(name, ModelOnAws())
 
 
-def misplaced(expected: str, *keys: str) -> PydanticCustomError:
+def misplaced(expected: str, *keys: str | int) -> PydanticCustomError:
     """An error that several settings have a part in, at the one that has to be edited."""
     return PydanticCustomError("misplaced", "{expected}", {"expected": expected, "at": keys})

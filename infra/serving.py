@@ -9,27 +9,28 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from types import FrameType
 
 import uvicorn
 import uvloop
 
-from functions.access.keys import KeyRecord
+from functions.access.keys import find_presented
 from functions.access.limits import Limits
 from functions.api.app import create_app
 from functions.api.context import Context
-from functions.api.schemas import Price
-from functions.billing.plans import PlanBook, decimal_text
 from functions.calls.core import Calls
-from functions.local.models import ServedModels
 from functions.local.exchange import CallProtocol
+from functions.local.models import ServedModels
 from functions.local.server import LocalServer
 from functions.metering.accesslog import AccessLog
 from functions.metering.sqlite import SqliteLedger
 from functions.metering.usage import UsageReader, month_span
+from functions.settings import VERSION
 from infra.plans import publish_plans
 from infra.service import Settings
 from infra.workspace import Workspace
+
+GRACE_SECONDS = 30
 
 
 class PortTaken(OSError):
@@ -63,8 +64,9 @@ async def _serve(
     models = ServedModels(workspace.registry(), settings.models.serve)
     models.refresh()
     with contextlib.ExitStack() as stack:
-        # One wake-up of the loop a group of rows, not one a row.
-        ledger = SqliteLedger(str(workspace.ledger_file), notify=loop.call_soon_threadsafe)
+        # One wake-up a group of rows, of the writer and of the loop, not one a row.
+        soon = loop.call_soon_threadsafe
+        ledger = SqliteLedger(str(workspace.ledger_file), notify=soon, defer=soon)
         stack.callback(ledger.close)
         keys = stack.enter_context(contextlib.closing(workspace.keys()))
         usage = stack.enter_context(contextlib.closing(workspace.usage()))
@@ -72,13 +74,14 @@ async def _serve(
         limits = Limits(lambda customer, plan, month: _calls_so_far(usage, customer, plan, month))
         api = create_app(
             Context(
-                keys=keys,
+                identify=lambda request: find_presented(request.headers, keys),
+                keys_of=keys.list,
                 catalog=models,
                 usage=usage,
-                price=_price_lookup(workspace.plan_book()),
+                book=workspace.plan_book(),
                 limits=limits,
                 now_ms=lambda: time.time_ns() // 1_000_000,
-                version=version("payphone"),
+                version=VERSION,
             )
         )
         calls = Calls(models, ledger, limits)
@@ -91,6 +94,7 @@ async def _serve(
             server_header=False,
             log_config=None,
             log_level=logging.WARNING,
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
         host, port = listening.getsockname()[:2]
         await _Server(config, lambda: on_started(f"http://{host}:{port}", models)).serve([listening])
@@ -109,9 +113,15 @@ class _Server(uvicorn.Server):
         if not self.should_exit:
             self._on_started()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop accepting at the first signal; a second one ends at once what is still open."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop accepting at the first signal; a second one ends at once what is still open."""
+        """Leave signals to the loop, which is where handle_exit runs then."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -135,11 +145,3 @@ def _calls_so_far(usage: UsageReader, customer: str, plan: str, month: str) -> i
     start, end = month_span(month)
     buckets = usage.buckets(start, end, customer)
     return sum(bucket.calls for bucket in buckets if bucket.plan.partition("@")[0] == plan)
-
-
-def _price_lookup(book: PlanBook) -> Callable[[KeyRecord, str], Price | None]:
-    def price(record: KeyRecord, model: str) -> Price:
-        plan = book.get(record.plan.version)
-        return Price(plan=plan.name, currency=plan.currency, per_call=decimal_text(plan.price(model)))
-
-    return price

@@ -53,7 +53,7 @@ def find(aws: Aws, stage: str | None = None) -> Target:
     """The target that service.toml names, or another stage beside it; BadStage."""
     chosen = stage or aws.stage
     if not re.fullmatch(STAGE_PATTERN, chosen):
-        raise BadStage(f"{chosen!r} is no stage: up to 16 lower-case letters, digits and hyphens")
+        raise BadStage(f"{chosen!r} is no stage: up to 16 lower-case letters and digits were expected")
     if urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in LOOPBACK:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return Target(chosen, aws.region, python, MACHINES[platform.machine().lower()], True)

@@ -17,9 +17,8 @@ def line_of(text: str, keys: Sequence[Any]) -> int:
     lines = text.splitlines()
     start = 1
     for end in range(1, len(lines) + 1):
-        try:
-            document = tomllib.loads("\n".join(lines[:end]))
-        except tomllib.TOMLDecodeError:  # cut inside a value of several lines
+        document = _parse("\n".join(lines[:end]))
+        if document is None:  # cut inside a value of several lines
             continue
         if holds(document, keys):
             return start
@@ -27,12 +26,23 @@ def line_of(text: str, keys: Sequence[Any]) -> int:
     return line_of(text, keys[:-1]) if keys else 1
 
 
+def _parse(text: str) -> dict[str, Any] | None:
+    """What a text says that may be cut off inside a list, of which it then has the items so far."""
+    for ending in ("", "]"):
+        try:
+            return tomllib.loads(text + ending)
+        except tomllib.TOMLDecodeError:
+            continue
+    return None
+
+
 def holds(document: Any, keys: Sequence[Any]) -> bool:
-    """Whether the document has a value under `keys`; an item of a list counts as standing where that does."""
+    """Whether the document has a value under `keys`; those of list items are their numbers, from 0."""
     for key in keys:
         if isinstance(document, list):
-            return True
-        if not isinstance(document, dict) or key not in document:
+            if not isinstance(key, int) or key >= len(document):
+                return False
+        elif not isinstance(document, dict) or key not in document:
             return False
         document = document[key]
     return True

@@ -3,11 +3,13 @@
     .payphone/
       models/        the registry: published model versions
       plans/         every plan version that was ever in force
+      plans-in-force/ since when which of them is
+      invoices/      the books: closed invoices, credit notes, and the rows they were made of
       ledger.db      usage rows: what invoices are made of
       keys.db        key records (never keys) and the plans in force
       customers.db   who the customers are; the one file with personal data
       access-log/    the server's own record of every answer
-      data/          downloaded data, checked against pinned hashes
+      data/          downloaded data, checked against pinned hashes; elsewhere with PAYPHONE_DATA=/a/folder
       build/         zips and templates of the last deploy; can be deleted
       work/          half-made artifacts; can be deleted when nothing is being trained
       logs/          what training and other child processes print
@@ -17,9 +19,11 @@ Only the owner may look into it: whoever can read the folder knows the customers
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from functions.access.sqlite import SqliteKeys
+from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.customers.sqlite import SqliteCustomers
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
@@ -39,11 +43,12 @@ class Workspace:
         self.root = root
         self.models = root / "models"
         self.plans = root / "plans"
+        self.invoices = root / "invoices"
         self.ledger_file = root / "ledger.db"
         self.keys_file = root / "keys.db"
         self.customers_file = root / "customers.db"
         self.access_log = root / "access-log"
-        self.data = root / "data"
+        self.data = Path(os.environ.get("PAYPHONE_DATA") or root / "data")
         self.build = root / "build"
         self.work = root / "work"
         self.logs = root / "logs"
@@ -55,6 +60,10 @@ class Workspace:
     def plan_book(self) -> PlanBook:
         """Published plan versions; the book itself names its objects plans/…"""
         return PlanBook(LocalStore(self.root))
+
+    def books(self, issuer: str) -> Books:
+        """Closed invoices and credit notes."""
+        return Books(LocalStore(self.invoices), issuer)
 
     def ledger(self) -> SqliteLedger:
         """Where calls are written."""

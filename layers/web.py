@@ -12,9 +12,10 @@ from pathlib import Path
 
 from layers.archive import Archive, write
 from layers.bytecode import compiled
-from layers.wheels import LOCKS, contents, fetch
+from layers.wheels import LOCKS, contents, fetch, locked
 
 LOCK = "web.txt"
+DOCS = "fastapi-offline"  # what /docs is drawn with, at the local server's pin
 PLACE = "/opt/python"
 DROPPED_FOLDERS = {"test", "tests", "testing"}
 DROPPED_ENDINGS = (".pyi", ".typed", ".pyx", ".pxd", ".c", ".h")
@@ -25,6 +26,8 @@ KEPT_RECORDS = {"METADATA", "entry_points.txt", "licenses"}
 def build(folder: Path, python: str, machine: str) -> Archive:
     """Write `web-<python>-<machine>.zip` from requirements/web.txt."""
     lock = (LOCKS / LOCK).read_text(encoding="utf-8")
+    if f"\n{DOCS}==" not in lock:
+        lock += locked("run.txt", DOCS)
     with tempfile.TemporaryDirectory() as downloads:
         files = prune(contents(fetch(lock, python, machine, Path(downloads))))
     complete, notes = compiled(files, python, PLACE)

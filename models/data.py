@@ -12,11 +12,13 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
@@ -57,7 +59,24 @@ class UrlFile(NamedTuple):
         return self.url
 
 
-DataFile = PackageFile | UrlFile
+class UrlArchive(NamedTuple):
+    """A gzipped tar at an http(s) address, pinned by what it holds and not by its own bytes.
+
+    Hosts that pack an archive when it is asked for do not promise the same bytes twice. `sha256` is that
+    of a line "SHA-256  name" for each file whose folder is called `folder`, sorted by name.
+    """
+
+    url: str
+    folder: str
+    sha256: str
+
+    @property
+    def title(self) -> str:
+        """How people name it."""
+        return self.url
+
+
+DataFile = PackageFile | UrlFile | UrlArchive
 
 
 def fetch(source: DataFile, cache: Path, on_bytes: OnBytes = lambda done, total: None) -> Path:
@@ -69,7 +88,7 @@ def fetch(source: DataFile, cache: Path, on_bytes: OnBytes = lambda done, total:
     path = cached_path(source, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent / f".{path.name}.lock"):
-        if path.is_file() and _digest(path) == source.sha256:
+        if path.is_file() and _digest(path, source) == source.sha256:
             size = path.stat().st_size
             on_bytes(size, size)
             return path
@@ -79,7 +98,7 @@ def fetch(source: DataFile, cache: Path, on_bytes: OnBytes = lambda done, total:
         try:
             download = _from_package if isinstance(source, PackageFile) else _from_url
             file = download(source, partial, on_bytes)  # type: ignore[arg-type]
-            found = _digest(file)
+            found = _digest(file, source)
             if found != source.sha256:
                 raise FetchError(
                     f"{source.title}: the file {path.name} has the SHA-256 {found}, "
@@ -140,7 +159,7 @@ def _pip_failure(source: PackageFile, stderr: str) -> str:
     )
 
 
-def _from_url(source: UrlFile, folder: Path, on_bytes: OnBytes) -> Path:
+def _from_url(source: UrlFile | UrlArchive, folder: Path, on_bytes: OnBytes) -> Path:
     if not source.url.startswith(("https://", "http://")):
         raise FetchError(f"{source.url}: an http(s) address was expected")
     target = folder / "download"
@@ -151,7 +170,8 @@ def _from_url(source: UrlFile, folder: Path, on_bytes: OnBytes) -> Path:
                 _copy(response, file, size, on_bytes)
     except OSError as error:
         raise FetchError(
-            f"{source.url} can't be downloaded ({error}). Check the network and run this again"
+            f"{source.url} can't be downloaded ({error}). Check the network and run this again, or put the "
+            f"file there yourself: {cached_path(source, folder.parent.parent)}"
         ) from error
     if size and target.stat().st_size != size:
         raise FetchError(
@@ -169,8 +189,28 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int, on_bytes: OnBytes) ->
         on_bytes(done, size)
 
 
-def _digest(path: Path) -> str:
+def read_archive(path: Path, folder: str) -> dict[str, bytes]:
+    """The files of a gzipped tar whose folder is called `folder`, by name in order; {} if it is none."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                place = PurePosixPath(member.name)
+                if member.isfile() and place.parent.name == folder:
+                    content = archive.extractfile(member)
+                    assert content
+                    found[place.name] = content.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        return {}
+    return dict(sorted(found.items()))
+
+
+def _digest(path: Path, source: DataFile) -> str:
     digest = sha256()
+    if isinstance(source, UrlArchive):
+        for name, data in read_archive(path, source.folder).items():
+            digest.update(f"{sha256(data).hexdigest()}  {name}\n".encode())
+        return digest.hexdigest()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)

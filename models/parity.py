@@ -46,6 +46,21 @@ def largest(scores: NDArray[np.float64]) -> NDArray[Any]:
 LABELLING: dict[str, Callable[[NDArray[np.float64]], NDArray[Any]]] = {
     "binary-classification": threshold,
     "multiclass-classification": largest,
+    "margin-classification": largest,
+}
+
+
+MIN_COSINE = 0.99
+
+
+def parallel(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[Any]:
+    """Whether two vectors mean the same: a cosine of at least MIN_COSINE."""
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
+    return np.asarray((expected * found).sum(axis=1) >= MIN_COSINE * lengths)
+
+
+RESEMBLANCE: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[Any]]] = {
+    "embedding": parallel,
 }
 
 
@@ -54,8 +69,9 @@ def compare(
 ) -> tuple[Parity, list[Disagreement]]:
     """Answer all `rows` on both sides; gives the figures and the rows that disagreed, in order.
 
-    Agreement is the share of equal labels as `task` decides them; for a task without labels it is
-    the share of rows within the gate's `max_diff`. NaN agrees with nothing and differs without limit.
+    Agreement is the share of equal labels as `task` decides them; for a task without labels, of
+    rows that resemble each other as the task has it, or else are within the gate's `max_diff`. NaN
+    agrees with nothing and differs without limit.
     """
     if not len(rows):
         return Parity(0, 0.0, float("inf"), gate), []
@@ -66,8 +82,11 @@ def compare(
         differences = np.abs(expected - found).max(axis=1)
     differences[np.isnan(differences)] = np.inf
     close = differences <= gate.max_diff
-    labelling = LABELLING.get(task)
-    agreed = (labelling(expected) == labelling(found)) & np.isfinite(differences) if labelling else close
+    if task in LABELLING:
+        agreed = LABELLING[task](expected) == LABELLING[task](found)
+    else:
+        agreed = RESEMBLANCE[task](expected, found) if task in RESEMBLANCE else close
+    agreed &= np.isfinite(differences)
     parity = Parity(len(rows), float(agreed.mean()), float(differences.max()), gate)
     disagreed = [
         Disagreement(int(row), tuple(map(float, expected[row])), tuple(map(float, found[row])))

@@ -7,6 +7,7 @@ Source files count by their bytes, frameworks by their installed versions. Nothi
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -14,10 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from models.catalog.entries import Entry, folder_of
+from models.catalog.entries import Entry
+from models.families.kinds import FAMILIES
 from models.manifest import FORMAT
 
 _MODELS = Path(__file__).parent
+# They name what there is and decide nothing; a new entry in one must not train every model anew.
+_WIRING = {"models.catalog.entries", "models.families.kinds", "models.convert.kinds", "models.trained"}
 _FRAMEWORKS = ("ai-edge-litert", "keras", "numpy", "scikit-learn", "tensorflow", "tensorflow-cpu")
 
 
@@ -32,13 +36,10 @@ def training_recipe(entry: Entry) -> str:
         "training": entry.training,
         "frameworks": _installed(),
     }
-    sources = [
-        *sorted(folder_of(entry.name).glob("*.py")),
-        *sorted((_MODELS / "preprocess").glob("*.py")),
-        _MODELS / "families" / f"{entry.family}.py",
-        _MODELS / "splits.py",
-    ]
-    return _digest(settings, sources)
+    # An entry that learns nothing itself, such as a pretrained model, has no file in `families`.
+    family = FAMILIES.get(entry.family)
+    roots = [f"{entry.package}.train", *([family] if family else [])]
+    return _digest(settings, _imported(roots))
 
 
 def artifact_recipe(entry: Entry, quantization: str) -> str:
@@ -50,11 +51,26 @@ def artifact_recipe(entry: Entry, quantization: str) -> str:
         "format": FORMAT,
     }
     sources = [
-        *sorted((_MODELS / "convert").glob("*.py")),
+        *sorted((_MODELS / "convert").rglob("*.py")),
         _MODELS / "parity.py",
         _MODELS / "quantize.py",
     ]
     return _digest(settings, sources)
+
+
+def _imported(roots: Iterable[str]) -> list[Path]:
+    """The files of these modules and of all of ours that they import, but for the wiring between them."""
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        path = _MODELS.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        if name in found or name in _WIRING or not path.is_file():
+            continue
+        found[name] = path
+        imports = (n for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.ImportFrom))
+        waiting += [node.module for node in imports if node.module and node.module.startswith("models.")]
+    return [found[name] for name in sorted(found)]
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -64,7 +64,9 @@ class Registry:
     def versions(self, name: str) -> list[str]:
         """Published versions of a model, oldest first; empty for a model we don't have."""
         names = self.store.list(f"{name}/")
-        return sorted((n.split("/")[1] for n in names if n.endswith(f"/{MANIFEST_FILE}")), key=int)
+        parts = (n.split("/") for n in names)
+        found = (p[1] for p in parts if p[2:] == [MANIFEST_FILE] and p[1].isdigit())
+        return sorted(found, key=int)
 
     def live(self, name: str) -> str | None:
         """The version that answers calls, or None where nothing is live."""
@@ -118,7 +120,13 @@ class Registry:
             raw = self.store.get(f"{name}/{LIVE_FILE}")
         except (NotInStore, ValueError):
             return None, None
-        return json.loads(raw), raw
+        try:
+            pointer = json.loads(raw)
+            return {"version": str(pointer["version"]), "history": list(pointer["history"])}, raw
+        except (ValueError, KeyError, TypeError):
+            raise ManifestError(
+                f"{name}/{LIVE_FILE} does not say which version is live: mend it, or delete it and promote"
+            ) from None
 
     def _point(self, name: str, version: str, history: list[str], expected: bytes | None) -> None:
         document = json.dumps({"version": version, "history": history}).encode()

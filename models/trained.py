@@ -41,7 +41,8 @@ class Trained(NamedTuple):
     `source` is the framework's object, as the source kind of `models/convert` takes it. `answer`
     maps public request values to scores by the source framework alone, preprocessing included:
     it shares no code with serving. `held_out` are such values, none of which training has seen,
-    and `labels` the indices of their true labels.
+    and `labels` the indices of their true labels, empty for a task without labels. `calibration`
+    are training rows as the graph takes them, by input name: full int8 fits its ranges to them.
     """
 
     source: Any
@@ -49,6 +50,7 @@ class Trained(NamedTuple):
     held_out: Sequence[Any]
     labels: Sequence[int]
     encoding: Encoding
+    calibration: Mapping[str, Any] | None = None
 
 
 class Trainer(Protocol):

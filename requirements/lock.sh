@@ -15,6 +15,6 @@ for purpose in train cloud dev; do
         --output-file "requirements/$purpose.txt"
 done
 compile requirements/web.in --generate-hashes --constraint "$all" --output-file requirements/web.txt
-for purpose in emulator lambda; do
+for purpose in emulator lambda bench-lambda bench-litserve bench-bentoml bench-mlserver; do
     compile "requirements/$purpose.in" --generate-hashes --output-file "requirements/$purpose.txt"
 done

@@ -18,6 +18,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS = 32
 CHECKSUM_CHARACTERS = 6
 KEY_LENGTH = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
+_WEIGHTS = tuple(len(ALPHABET) ** place for place in range(CHECKSUM_CHARACTERS))
 
 
 class Plan(NamedTuple):
@@ -97,8 +98,5 @@ def digest(key: str) -> str | None:
 
 
 def _checksum(body: str) -> str:
-    value, characters = crc32(body.encode()), []
-    for _ in range(CHECKSUM_CHARACTERS):
-        value, remainder = divmod(value, len(ALPHABET))
-        characters.append(ALPHABET[remainder])
-    return "".join(characters)
+    value, base = crc32(body.encode()), len(ALPHABET)
+    return "".join([ALPHABET[value // weight % base] for weight in _WEIGHTS])

@@ -51,16 +51,17 @@ class Limits:
         self._used: dict[tuple[str, str], int] = {}
         self._month, self._start, self._end = "", 0, 0
 
-    def admit(self, record: KeyRecord, now_ms: int) -> Verdict:
+    def admit(self, record: KeyRecord, now_ms: int, *, counts: bool = True) -> Verdict:
         """Count a call against its limits; release() it if it ends unbilled.
 
+        What is never billed does not `count`: it is throttled, but a used-up quota is not in its way.
         A call refused by the quota has taken its token all the same.
         """
         plan = record.plan
         if not plan.rate and not plan.quota:
             return UNLIMITED
         with self._lock:
-            if not self._start <= now_ms < self._end:
+            if now_ms >= self._end:  # and never back: a call that began last month opens nothing
                 self._turn_month(now_ms)
             account = record.customer, plan.name
             used = self._used.get(account)
@@ -70,7 +71,7 @@ class Limits:
             limit = ""
             if not bucket.take(now_ms):
                 limit = "throttle"
-            elif used is not None and plan.quota:
+            elif used is not None and plan.quota and counts:
                 if used < plan.quota:
                     used = self._used[account] = used + 1
                 else:

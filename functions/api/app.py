@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
-from functions.api import calls, health, models, problems, usage
+from functions.api import calls, health, invoices, keys, models, problems, usage
 from functions.api.context import Context
 from functions.api.schemas import InferRequest, PredictRequest, Problem
 
@@ -20,11 +20,15 @@ DESCRIPTION = """Models by the call. Send your key in `x-api-key`; every error i
 def create_app(context: Context) -> FastAPI:
     """Build the app over the given parts."""
     app: FastAPI = FastAPIOffline(
-        title="Payphone", version=context.version, description=DESCRIPTION, redoc_url=None
+        title="Payphone",
+        version=context.version,
+        description=DESCRIPTION,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.context = context
     problems.install(app)
-    for router in (calls.router, models.router, usage.router, health.router):
+    for router in (calls.router, models.router, usage.router, invoices.router, keys.router, health.router):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

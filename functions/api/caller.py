@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from functions.access.keys import KeyRecord, LookupUnavailable, find_presented
+from functions.access.keys import KeyRecord, LookupUnavailable
 from functions.api.context import Context
 from functions.calls.core import access_unavailable, admit, unauthenticated
 
-# The schemes only tell OpenAPI how a key is sent; the look-up below reads the headers itself.
+# The schemes only tell OpenAPI how a key is sent; who wires the app says where a key is found.
 _API_KEY = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="apiKey")
 _BEARER = HTTPBearer(auto_error=False, scheme_name="bearer")
 
@@ -32,13 +32,13 @@ def caller(
     """Look the key up; Problem 401 without a usable one, 429 over its throttle."""
     now = parts.now_ms()
     try:
-        record = find_presented(request.headers, parts.keys)
+        record = parts.identify(request)
     except LookupUnavailable:
         raise access_unavailable() from None
     if record is None or not record.usable(now):
         raise unauthenticated()
     request.state.key_id = record.key_id
-    response.headers.update(admit(parts.limits, record, now, billable=False))
+    response.headers.update(admit(parts.limits, record, now, counts=False))
     return record
 
 

@@ -23,9 +23,16 @@ from functions.api.schemas import (
 from functions.calls.core import model_not_found
 from functions.calls.problems import KINDS
 
-router = APIRouter(tags=["calls"])
+router = APIRouter()
 
-_READ = ("unauthenticated", "model-not-found", "throttled", "model-unavailable", "access-unavailable")
+_READ = (
+    "unauthenticated",
+    "model-not-found",
+    "throttled",
+    "model-unavailable",
+    "access-unavailable",
+    "books-unavailable",
+)
 _CALL = tuple(kind for kind in KINDS if kind not in ("not-found", "method-not-allowed", "invalid-parameter"))
 _HEADERS: list[dict[str, Any]] = [
     {
@@ -52,6 +59,7 @@ def _body(schema: type) -> dict[str, Any]:
     response_model_exclude_unset=True,
     responses=documented(*_CALL),
     openapi_extra=_body(PredictRequest),
+    tags=["calls"],
 )
 def predict(model: str, key: Caller) -> None:
     """Predict: one prediction an instance. Billed once, and only if answered."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from functions.access.keys import KeyFinder, KeyRecord
-from functions.api.schemas import Price
+from fastapi import Request
+
+from functions.access.keys import KeyRecord
+from functions.billing.plans import PlanBook
 from functions.calls.core import Limits
 from functions.calls.dialect import ModelView
 from functions.metering.usage import UsageReader
@@ -25,12 +27,17 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The parts behind the API. `price` looks up a model's price on a key's plan."""
+    """The parts behind the API.
 
-    keys: KeyFinder
+    `identify` gives the record of the key that came with a request, usable or not, None for none of
+    ours; `keys_of` a customer's records. Both raise LookupUnavailable where they can't know.
+    """
+
+    identify: Callable[[Request], KeyRecord | None]
+    keys_of: Callable[[str], Sequence[KeyRecord]]
     catalog: Catalog
     usage: UsageReader
-    price: Callable[[KeyRecord, str], Price | None]
+    book: PlanBook
     limits: Limits | None
     now_ms: Callable[[], int]
     version: str

@@ -8,7 +8,8 @@ from functions.access.keys import KeyRecord
 from functions.api.caller import Caller, Parts
 from functions.api.context import Context
 from functions.api.problems import documented
-from functions.api.schemas import ModelDetail, ModelList, ModelSummary, Tensor
+from functions.api.schemas import ModelDetail, ModelList, ModelSummary, Price, Tensor
+from functions.billing.amounts import decimal_text
 from functions.calls.core import model_not_found
 from functions.calls.dialect import ModelView
 from functions.calls.problems import Problem
@@ -17,7 +18,10 @@ from functions.calls.v2 import model_metadata
 router = APIRouter(tags=["models"])
 
 
-@router.get("/v1/models", responses=documented("unauthenticated", "throttled", "access-unavailable"))
+@router.get(
+    "/v1/models",
+    responses=documented("unauthenticated", "throttled", "access-unavailable", "books-unavailable"),
+)
 def list_models(key: Caller, parts: Parts) -> ModelList:
     """List the models this key may call and that are in service."""
     found = (_in_service(name, key, parts) for name in parts.catalog.names())
@@ -27,7 +31,12 @@ def list_models(key: Caller, parts: Parts) -> ModelList:
 @router.get(
     "/v1/models/{model}",
     responses=documented(
-        "unauthenticated", "model-not-found", "throttled", "model-unavailable", "access-unavailable"
+        "unauthenticated",
+        "model-not-found",
+        "throttled",
+        "model-unavailable",
+        "access-unavailable",
+        "books-unavailable",
     ),
 )
 def show_model(model: str, key: Caller, parts: Parts) -> ModelDetail:
@@ -37,12 +46,13 @@ def show_model(model: str, key: Caller, parts: Parts) -> ModelDetail:
         raise model_not_found()
     manifest = view.manifest
     metadata = model_metadata(manifest, view.inputs)
+    plan = parts.book.get(key.plan.version)
     return ModelDetail(
         **_summary(view).model_dump(),
         inputs=[Tensor(**spec) for spec in metadata["inputs"]],
         outputs=[Tensor(**spec) for spec in metadata["outputs"]],
         max_instances=manifest.max_instances,
-        price=parts.price(key, manifest.name),
+        price=Price(plan=plan.name, currency=plan.currency, per_call=decimal_text(plan.price(manifest.name))),
         quantization=manifest.quantization,
         parity={
             "rows": manifest.parity.rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,8 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from functions.billing.plans import UnknownPlan
 from functions.calls.core import internal
 from functions.calls.problems import CONTENT_TYPE, KINDS, Problem
+from functions.metering.ledger import LedgerUnavailable
+
+log = logging.getLogger("payphone.api")
 
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
 
@@ -49,11 +54,18 @@ def install(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"])
         return _render(request, Problem("invalid-parameter", f"{where}: {first['msg']}."))
 
+    @app.exception_handler(LedgerUnavailable)
+    @app.exception_handler(UnknownPlan)
+    async def _unavailable(request: Request, error: Exception) -> Response:
+        log.error("%s: %s", type(error).__name__, error)
+        return _render(request, Problem("books-unavailable", "Try again later.", {"retry-after": "60"}))
+
     @app.exception_handler(Exception)
     async def _internal(request: Request, error: Exception) -> Response:
         return _render(request, internal(error))
 
 
 def _render(request: Request, problem: Problem) -> Response:
-    rendered = problem.response(request.state.attempt_id, v2=request.url.path.startswith("/v2"))
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))  # a stage's, in the cloud
+    rendered = problem.response(request.state.attempt_id, v2=path.startswith("/v2"))
     return Response(rendered.body, rendered.status, rendered.headers)

@@ -56,7 +56,7 @@ class ModelDetail(ModelSummary):
     inputs: list[Tensor]
     outputs: list[Tensor]
     max_instances: int
-    price: Price | None
+    price: Price
     quantization: str
     parity: dict[str, Any]
     training: dict[str, Any]
@@ -158,3 +158,41 @@ class UsageReport(BaseModel):
     calls: int
     units: int
     rows: list[UsageRow]
+
+
+class Key(BaseModel):
+    """One of the caller's keys, without its value. Times are milliseconds since 1970 UTC, 0 for never."""
+
+    key_id: str
+    plan: str = Field(examples=["starter@5f0c7a3e91b2"])
+    models: list[str] = Field(description="Models it may call; empty for all")
+    created_at: int
+    expires_at: int
+    revoked_at: int
+    usable: bool
+
+
+class KeyList(BaseModel):
+    """The caller's keys, oldest first."""
+
+    keys: list[Key]
+
+
+class Invoice(BaseModel):
+    """One UTC month in one currency; money is decimal strings in major units."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str
+    customer: str
+    month: str
+    currency: str
+    lines: list[dict[str, Any]]
+    total: str
+
+
+class InvoiceList(BaseModel):
+    """The caller's invoices of one UTC month, one a currency."""
+
+    month: str
+    invoices: list[Invoice]

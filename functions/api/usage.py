@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from functions.api.caller import Caller, Parts
+from functions.api.month import Month, chosen_month
 from functions.api.problems import documented
 from functions.api.schemas import UsageReport, UsageRow
-from functions.calls.problems import Problem
-from functions.metering.usage import month_of, month_span
 
 router = APIRouter(tags=["usage"])
 
 
 @router.get(
     "/v1/usage",
-    responses=documented("unauthenticated", "invalid-parameter", "throttled", "access-unavailable"),
+    responses=documented(
+        "unauthenticated", "invalid-parameter", "throttled", "access-unavailable", "books-unavailable"
+    ),
 )
-def show_usage(
-    key: Caller,
-    parts: Parts,
-    month: Annotated[
-        str | None, Query(description="UTC month as YYYY-MM; the current one by default")
-    ] = None,
-) -> UsageReport:
+def show_usage(key: Caller, parts: Parts, month: Month = None) -> UsageReport:
     """Show billed calls of one UTC month by day, model, version, kind and plan version."""
-    chosen = month or month_of(parts.now_ms())
-    try:
-        start, end = month_span(chosen)
-    except ValueError:
-        raise Problem("invalid-parameter", "month should be a UTC month as YYYY-MM.") from None
+    chosen, (start, end) = chosen_month(month, parts)
     buckets = parts.usage.buckets(start, end, key.customer)
     rows = [
         UsageRow(

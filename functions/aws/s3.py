@@ -84,10 +84,15 @@ class Bucket:
         """Replace an object that still holds `expected` (None: not there yet), else AlreadyStored."""
         if expected is None:
             return self.put(name, data)
-        current, tag = self._read(name)
-        if current != expected:
-            _already_stored(f"{name} was changed by someone else: read it again")
-        self._write(name, data, {"if-match": tag})
+        from models.store import NotInStore  # slow to import; no call of a customer comes here
+
+        try:
+            current, tag = self._read(name)
+            if current == expected:
+                return self._write(name, data, {"if-match": tag})
+        except NotInStore:
+            pass
+        _already_stored(f"{name} was changed by someone else: read it again")
 
     def folders(self, prefix: str) -> list[str]:
         """What comes between `prefix` and the next slash in objects' names, each once, sorted."""

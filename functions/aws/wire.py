@@ -11,6 +11,7 @@ bound: the C library has no timeout for it but its own.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from time import monotonic, time
@@ -43,17 +44,19 @@ class Endpoint(NamedTuple):
 
 
 def split_url(url: str) -> tuple[Endpoint, str]:
-    """Take an http(s) URL apart into endpoint and path with query; ValueError if it is none."""
-    from urllib.parse import urlsplit  # emulators and container credentials only
+    """Take an http(s) URL apart into endpoint and path with query; ValueError if it is none.
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise ValueError(
-            f"{parts.scheme}://{parts.hostname or ''} is no endpoint: http(s)://host[:port] was expected"
-        )
-    tls = parts.scheme == "https"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Endpoint(parts.hostname, parts.port or (443 if tls else 80), tls), path
+    Emulators and container credentials only. Importing urllib for it would cost a cold start 3 ms.
+    """
+    pattern = r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?(/[!-~]*|\?[!-~]*)?"
+    match = re.fullmatch(pattern, url, re.ASCII | re.IGNORECASE)
+    if not match or not 0 < int(match[3] or 443) < 65536:
+        shown = url.partition("?")[0].rpartition("@")[2]
+        raise ValueError(f"{shown} is no endpoint: http(s)://host[:port] was expected")
+    tls = match[1].lower() == "https"
+    path = match[4] or "/"
+    endpoint = Endpoint(match[2].strip("[]").lower(), int(match[3] or (443 if tls else 80)), tls)
+    return endpoint, path if path.startswith("/") else f"/{path}"
 
 
 class Answer(NamedTuple):
@@ -133,13 +136,14 @@ class Connection:
             return self._opened(deadline, all_roots=True)
 
     def _opened(self, deadline: float, all_roots: bool) -> socket.socket:
-        plain = socket.create_connection(self.endpoint[:2], _until(deadline))
+        host = self.endpoint.host.encode("ascii")  # bytes, or Python would load its codec for IDNA
+        plain = socket.create_connection((host, self.endpoint.port), _until(deadline))  # type: ignore[arg-type]
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if not self.endpoint.tls:
                 return plain
             plain.settimeout(_until(deadline))
-            return trusted(all_roots=all_roots).wrap_socket(plain, server_hostname=self.endpoint.host)
+            return trusted(all_roots=all_roots).wrap_socket(plain, server_hostname=host)
         except BaseException:
             plain.close()
             raise

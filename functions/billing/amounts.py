@@ -54,7 +54,7 @@ def instant_text(time_ms: int) -> str:
 def read_instant(value: Any) -> int:
     """An instant in milliseconds since 1970 UTC, from a time with its offset or a UTC day.
 
-    Takes what TOML and RFC 3339 have (date, datetime, text) and milliseconds. ValueError says what was expected.
+    Takes what TOML and RFC 3339 have (date, datetime, text) and milliseconds. ValueError if it is none.
     """
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**14:
         return value

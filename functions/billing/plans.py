@@ -97,24 +97,22 @@ class Plan(Table):
             terms = terms.model_copy(update=change.replaced())
             yield change.effective_from, terms
 
-    def prices_of(self, model: str, kind: str) -> tuple[Price, ...]:
+    def all_prices(self) -> Iterator[Price]:
+        """Every price of the plan in the one form."""
+        yield from self.prices
+        yield from (Price(model=model, price=price) for model, price in self.model_prices.items())
+        if self.price_per_call is not None:
+            yield Price(price=self.price_per_call)
+
+    def prices_of(self, model: str, kind: str) -> list[Price]:
         """The prices that hold for a call: one for calls, one for units, or one of the two.
 
         Those that name model and kind come before those that name the model, then the kind, then
-        neither. No price at all is ().
+        neither. [] if the call has no price.
         """
-        closest: tuple[Price, ...] = ()
-        rank = -1
-        for price in self.prices:
-            if price.model in (None, model) and price.kind in (None, kind):
-                found = 2 * (price.model is not None) + (price.kind is not None)
-                if found >= rank:
-                    closest, rank = (*closest, price) if found == rank else (price,), found
-        if rank < 2 and model in self.model_prices:
-            return (Price(model=model, price=self.model_prices[model]),)
-        if rank < 0 and self.price_per_call is not None:
-            return (Price(price=self.price_per_call),)
-        return closest
+        fitting = [p for p in self.all_prices() if p.model in (None, model) and p.kind in (None, kind)]
+        closest = max((price.closeness for price in fitting), default=0)
+        return [price for price in fitting if price.closeness == closest]
 
     def price(self, model: str) -> Decimal:
         """The list price of one predict call of `model` with one instance, in major units: its first tier."""
@@ -124,7 +122,8 @@ class Plan(Table):
 
     def priced_models(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:
         """The models that are named with a price, each with where in the plan that stands."""
-        tables = [((), self), *((("changes", n), change) for n, change in enumerate(self.changes))]
+        tables: list[tuple[tuple[str | int, ...], Plan | Change]] = [((), self)]
+        tables += [(("changes", number), change) for number, change in enumerate(self.changes)]
         for where, table in tables:
             yield from ((model, (*where, "model_prices", model)) for model in table.model_prices or {})
             for number, price in enumerate(table.prices or ()):
@@ -146,16 +145,15 @@ def _check_terms(terms: Plan, where: tuple[str | int, ...]) -> None:
     """Refuse terms that don't fit together; `where` they come into force."""
     unit = MINOR_UNIT[terms.currency]
     charged = [(name, getattr(terms, name)) for name in _CHARGED]
-    charged += [(f"surcharge.{part}", getattr(s, part)) for s in terms.surcharges for part in ("fixed", "minimum")]
+    charged += [
+        (f"surcharge.{part}", getattr(s, part)) for s in terms.surcharges for part in ("fixed", "minimum")
+    ]
     charged.append(("discount.amount", terms.discount.amount if terms.discount else None))
     for name, amount in charged:
         if amount and amount % unit:
             said = f"{name} is finer than {decimal_text(unit)}, the smallest amount of {terms.currency}"
             raise nonsense("too fine", said, *where)
-    priced = [(price.model, price.kind, price.per) for price in terms.prices]
-    priced += [(model, None, "call") for model in terms.model_prices]
-    if terms.price_per_call is not None:
-        priced.append((None, None, "call"))
+    priced = [(price.model, price.kind, price.per) for price in terms.all_prices()]
     for number, selected in enumerate(priced):
         if selected in priced[:number]:
             model, kind, per = selected
@@ -181,6 +179,20 @@ class PlanBook:
             self.get(version)
         return version
 
+    def enforce(self, version: str, now_ms: int) -> None:
+        """Note that `version` comes into force; if it is so already, nothing changes."""
+        plan = version.partition("@")[0]
+        history = self.in_force(plan)
+        if history and history[-1][1] == version:
+            return
+        since = max(now_ms, history[-1][0] + 1) if history else now_ms
+        self._store.put(_force_name(plan, since), version.encode())
+
+    def in_force(self, plan: str) -> list[tuple[int, str]]:
+        """Which versions of the plan of this name came into force when, in milliseconds; oldest first."""
+        names = self._store.list(_force_name(plan, 0).rpartition("/")[0] + "/")
+        return [(int(name.rpartition("/")[2]), self._store.get(name).decode()) for name in names]
+
     def get(self, version: str) -> Plan:
         """Read a plan version; UnknownPlan if it is not there or not what its name says."""
         try:
@@ -196,6 +208,10 @@ class PlanBook:
             return Plan.model_validate_json(data)
         except ValidationError as error:
             raise UnknownPlan(f"plan version {version!r} needs a newer Payphone: {error}") from None
+
+
+def _force_name(plan: str, at_ms: int) -> str:
+    return f"plans-in-force/{plan}/{at_ms:015}"
 
 
 def _object_name(version: str) -> str:

@@ -12,7 +12,7 @@ Tiers count the paid calls (or units, or packages) of one price in one month, fr
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,8 @@ from pydantic_core import PydanticCustomError
 from functions.billing.amounts import Amount, Count, CountOrNone, Instant, Percent
 
 Per = Literal["call", "unit"]
+Kind = Literal["predict", "explain", "batch"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 MODEL_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 ONE_LINE = r"^[^\x00-\x1f\x7f]{1,80}$"
 
@@ -49,7 +51,7 @@ class Price(Table):
 
     model: Annotated[str, Field(pattern=MODEL_PATTERN)] | None = None
     """None: every model."""
-    kind: Literal["predict", "explain", "batch"] | None = None
+    kind: Kind | None = None
     """None: every kind."""
     per: Per = "call"
     price: Amount | None = None
@@ -90,6 +92,11 @@ class Price(Table):
                 "up_to",
             )
         return self
+
+    @property
+    def closeness(self) -> int:
+        """How closely it names the calls it is for."""
+        return 2 * (self.model is not None) + (self.kind is not None)
 
     @property
     def by_quantity(self) -> bool:

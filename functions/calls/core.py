@@ -23,7 +23,7 @@ from functions.calls.problems import Problem, Response
 from functions.calls.routes import PREDICT, Route, route
 from functions.inference.answers import UnusableScores
 from functions.inference.codec import encode_json
-from functions.metering.event import UsageEvent, call_identity, fingerprint
+from functions.metering.event import LIVE, UsageEvent, call_identity, fingerprint
 from functions.metering.ledger import Billed, Ledger, LedgerUnavailable, Refused, Replayed, Ticket
 from functions.preprocess.tensors import InputError, Tensor
 
@@ -74,8 +74,8 @@ class Verdict(Protocol):
 class Limits(Protocol):
     """Throttle and quota, where they are ours to hold (in the cloud the gateway holds them)."""
 
-    def admit(self, record: KeyRecord, now_ms: int) -> Verdict:
-        """Count a call against its key's limits."""
+    def admit(self, record: KeyRecord, now_ms: int, *, counts: bool) -> Verdict:
+        """Throttle a request, and count it against its customer's quota if it `counts`."""
 
     def release(self, record: KeyRecord, admitted_at: int) -> None:
         """Give an unbilled call back to the quota."""
@@ -114,10 +114,11 @@ class Calls:
             if record is None or not record.usable(request.time_ms):
                 raise unauthenticated()
             model = self._find(way, record)
-            headers = admit(self.limits, record, request.time_ms, billable=way.action == PREDICT)
+            counts = way.action == PREDICT and not self._is_paid(request, record)
+            headers = admit(self.limits, record, request.time_ms, counts=counts)
             if way.action != PREDICT:
                 return self._describe(way, model, request, headers)
-            call = Call(self, request, record, way, model, headers)
+            call = Call(self, request, record, way, model, headers, counts)
             call.start()
             return call
         except Problem as problem:
@@ -134,6 +135,14 @@ class Calls:
             call.release()
             problem.headers = {**call.headers, **problem.headers}
         return problem.response(request.attempt_id, v2=is_v2)
+
+    def _is_paid(self, request: Request, record: KeyRecord) -> bool:
+        """Whether this repeats a billed call, which a used-up quota must not stop from being answered."""
+        key = request.headers.get("idempotency-key")
+        if key is None or self.limits is None or not record.plan.quota:
+            return False
+        row = self.ledger.get(call_identity(record.customer, request.attempt_id, key))
+        return row is not None and row.state == LIVE
 
     def _find(self, way: Route, record: KeyRecord) -> Model:
         # A model out of the key's scope looks like one that does not exist: names are not given away.
@@ -168,6 +177,7 @@ class Call:
         way: Route,
         model: Model,
         headers: dict[str, str],
+        counts: bool,
     ) -> None:
         self.calls = calls
         self.request = request
@@ -175,6 +185,7 @@ class Call:
         self.way = way
         self.model = model
         self.headers = headers
+        self.counts = counts
         self.asked: Asked
         self.ticket: Ticket
         self.inference_us = 0
@@ -249,7 +260,7 @@ class Call:
 
     def release(self) -> None:
         """Give back the place in the quota that an unbilled call took."""
-        if self.calls.limits is not None:
+        if self.calls.limits is not None and self.counts:
             self.calls.limits.release(self.record, self.request.time_ms)
 
     def _encode(self, row: UsageEvent, *, billed: bool) -> Response:
@@ -290,22 +301,20 @@ class Call:
         return fingerprint(key, described.encode(), self.request.body)
 
 
-def admit(limits: Limits | None, record: KeyRecord, now_ms: int, *, billable: bool) -> dict[str, str]:
+def admit(limits: Limits | None, record: KeyRecord, now_ms: int, *, counts: bool) -> dict[str, str]:
     """Take the caller's place and give the headers that say what is left; Problem if none is.
 
-    Requests that are never billed are throttled like any other, but use up no quota.
+    What is never billed does not `count`: it is throttled like any other, but no quota is in its way.
     """
     if limits is None:
         return {}
-    verdict = limits.admit(record, now_ms)
+    verdict = limits.admit(record, now_ms, counts=counts)
     headers = {name.lower(): value for name, value in verdict.headers}
     if not verdict.allowed:
         headers["retry-after"] = str(verdict.retry_after)
         if verdict.limit == "quota":
             raise Problem("quota-exceeded", "The plan's calls of this UTC month are used up.", headers)
         raise Problem("throttled", f"Wait {verdict.retry_after} s, then send calls more slowly.", headers)
-    if not billable:
-        limits.release(record, now_ms)
     return headers
 
 

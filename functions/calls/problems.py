@@ -34,6 +34,7 @@ KINDS = {
     "headers-too-large": (431, "The request headers are too large"),
     "internal": (500, "The call failed on our side"),
     "ledger-unavailable": (503, "The call could not be recorded"),
+    "books-unavailable": (503, "Usage and prices could not be read"),
     "access-unavailable": (503, "Keys could not be checked"),
     "model-unavailable": (503, "The model is out of service"),
 }

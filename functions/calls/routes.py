@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from functions.calls import v1, v2
@@ -23,6 +24,7 @@ class Route(NamedTuple):
     action: str
 
 
+@lru_cache(maxsize=256)  # a service has few addresses, and each call asks twice
 def route(path: str) -> Route | None:
     """Read the path of a model; None for a path that is not one of the core's.
 

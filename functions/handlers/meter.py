@@ -31,6 +31,7 @@ _metrics.set_default_dimensions(stage=_set.stage)
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Keep a batch; Lambda's entry point. If S3 takes nothing, it raises, and the whole batch comes again."""
     records: list[Recorded] = []
+    _metrics.add_metric("records", MetricUnit.Count, len(event["Records"]))
 
     def take(record: dict[str, Any]) -> None:
         try:

@@ -34,14 +34,18 @@ def _multiclass(scores: list[float]) -> tuple[int, list[float]]:
 TASKS: dict[str, Callable[[list[float]], tuple[int, list[float]]]] = {
     "binary-classification": _binary,
     "multiclass-classification": _multiclass,
+    "margin-classification": _multiclass,
 }
+
+# Not every score is a probability: a support vector machine's is a margin.
+_SCORE = {"margin-classification": ("margin", "margins")}
 
 
 def predictions(manifest: Manifest, outputs: Sequence[Tensor], count: int) -> list[Any]:
     """V1: one prediction an instance.
 
-    For a classification {"label", "probability", "probabilities": {label: p}}; otherwise the
-    output's value, or an object of values by output name where there are several.
+    For a classification {"label", "probability", "probabilities": {label: p}}, or "margin" and "margins";
+    otherwise the output's value, or an object of values by output name where there are several.
     """
     if manifest.task in TASKS:
         return [_prediction(manifest, scores) for scores in _score_rows(manifest, outputs[0], count)]
@@ -68,11 +72,12 @@ def answer_tensors(manifest: Manifest, outputs: Sequence[Tensor], count: int) ->
 
 
 def _prediction(manifest: Manifest, scores: list[float]) -> dict[str, Any]:
-    index, probabilities = TASKS[manifest.task](scores)
+    index, values = TASKS[manifest.task](scores)
+    one, all_ = _SCORE.get(manifest.task, ("probability", "probabilities"))
     return {
         "label": manifest.labels[index],
-        "probability": probabilities[index],
-        "probabilities": dict(zip(manifest.labels, probabilities, strict=True)),
+        one: values[index],
+        all_: dict(zip(manifest.labels, values, strict=True)),
     }
 
 

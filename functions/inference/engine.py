@@ -87,7 +87,7 @@ def load(manifest: Manifest, read: Callable[[str], bytes], *, library: str | Non
         files = {ref.name: verify(ref, read(ref.name)) for ref in manifest.files}
         if PREDICT not in manifest.signatures:
             raise ManifestError(f"its manifest has no signature {PREDICT!r}")
-        runtime = _runtime(files[manifest.model.name], library)
+        runtime = open_graph(files[manifest.model.name], library)
         for key, expected in manifest.signatures.items():
             _check_signature(key, expected, runtime.signatures.get(key))
         preprocessor = make_preprocessor(manifest.preprocess, files, manifest.signatures[PREDICT])
@@ -96,7 +96,8 @@ def load(manifest: Manifest, read: Callable[[str], bytes], *, library: str | Non
         raise ModelLoadError(f"{_title(manifest)} can't be loaded: {error}") from error
 
 
-def _runtime(data: bytes, library: str | None) -> Runtime:
+def open_graph(data: bytes, library: str | None = None) -> Runtime:
+    """A graph alone, without a manifest, on the runtime that can load it; RuntimeFailure where none can."""
     if sys.platform != "linux" and library is None:  # the builds that the binding knows are Linux's
         return _interpreter(data)
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from functions.preprocess.tensors import ELEMENT, STRING, InputError, Tensor, element_count, shape_fits
+from functions.preprocess.tensors import ELEMENT, InputError, Tensor, element_count, shape_fits
 from models.manifest import Signature, TensorSpec
 
 # The key of a graph that was converted without one.
@@ -60,12 +60,12 @@ def _checked(spec: TensorSpec, tensor: Tensor) -> Tensor:
     count = element_count(shape)
     if count < 1 or min(shape, default=1) < 1:
         raise InputError(f"input {name} has the shape {_text(shape)}; at least one element was expected")
-    size = count if dtype == STRING else count * ELEMENT[dtype][1]
+    size = count * ELEMENT[dtype][1] if dtype in ELEMENT else count
     if len(data) != size:
-        unit = "texts" if dtype == STRING else "bytes"
+        unit = "bytes" if dtype in ELEMENT else "elements"
         raise InputError(f"input {name} has {len(data)} {unit}; its shape {_text(shape)} needs {size}")
     if dtype == "bool" and max(data) > 1:  # type: ignore[operator]
-        raise InputError(f"input {name} has the byte {max(data)}; 0 or 1 was expected of a bool")
+        raise InputError(f"input {name} has a byte above 1; 0 or 1 was expected of a bool")
     return tensor
 
 

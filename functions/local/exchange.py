@@ -22,6 +22,14 @@ from functions.calls.problems import Problem, Response
 from functions.calls.routes import route
 from functions.local.protocol import BoundedProtocol
 
+READ_ONCE = (
+    b"x-api-key",
+    b"authorization",
+    b"content-type",
+    b"idempotency-key",
+    b"inference-header-content-length",
+)
+
 
 class Exchange:
     """One request and its answer, with the members that uvicorn's protocol asks of its own cycles."""
@@ -38,6 +46,7 @@ class Exchange:
         "more_body",
         "path",
         "protocol",
+        "refusal",
         "response_complete",
         "size",
         "started",
@@ -65,6 +74,12 @@ class Exchange:
         self.started = False
         self.disconnected = False
         self.response_complete = False
+        self.refusal: Problem | None = None
+
+    def arrive(self) -> None:
+        """Take the time now and not when it began: a client that dawdles must not call in the past."""
+        self.time_ms = time_ns() // 1_000_000
+        self.attempt_id = f"{self.time_ms:012x}{self.attempt_id[12:]}"
 
     @property
     def request(self) -> Request:
@@ -115,19 +130,21 @@ class CallProtocol(BoundedProtocol):
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
         keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
         exchange = Exchange(self, self.parser.get_method().decode("ascii"), path, way.model, headers, keep)
+        if len(headers) < len(self.headers):
+            exchange.refusal = _repeated([name for name, _ in self.headers])
         former, self.cycle = self.cycle, exchange
         if former is None or former.response_complete:
             self._start(exchange)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self.app))
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
 
     def on_body(self, body: bytes) -> None:
         """Gather a call's body, as far as it may go."""
         exchange = self.cycle
         if not isinstance(exchange, Exchange):
             super().on_body(body)
-        elif exchange.size <= MAX_BODY:
+        elif exchange.size <= MAX_BODY and exchange.refusal is None:
             exchange.size += len(body)
             exchange.chunks.append(body)
             if exchange.size > MAX_BODY and exchange.started:
@@ -139,8 +156,10 @@ class CallProtocol(BoundedProtocol):
         if not isinstance(exchange, Exchange):
             super().on_message_complete()
             return
+        self.has_arrived()
         exchange.more_body = False
-        if exchange.started and exchange.size <= MAX_BODY:
+        exchange.arrive()
+        if exchange.started and exchange.size <= MAX_BODY and exchange.refusal is None:
             self._application.call(exchange)
 
     def answer(self, exchange: Exchange, response: Response) -> None:
@@ -167,10 +186,11 @@ class CallProtocol(BoundedProtocol):
     def _start(self, exchange: Exchange) -> None:
         """The turn of this request has come; its body may be here already, or still under way."""
         exchange.started = True
+        self.active = exchange
         announced = exchange.headers.get("content-length", "")
         if announced.isdigit() and int(announced[:12]) > MAX_BODY:
             exchange.size = int(announced[:12])
-        if exchange.size > MAX_BODY:
+        if exchange.refusal is not None or exchange.size > MAX_BODY:
             self._refuse(exchange)
         elif not exchange.more_body:
             self._application.call(exchange)
@@ -180,4 +200,12 @@ class CallProtocol(BoundedProtocol):
     def _refuse(self, exchange: Exchange) -> None:
         exchange.keep_alive = False
         exchange.chunks.clear()
-        self._application.refuse(exchange, too_large())
+        self._application.refuse(exchange, exchange.refusal or too_large())
+
+
+def _repeated(names: list[bytes]) -> Problem | None:
+    """Which header that we read came twice: which of the two holds would be anyone's guess."""
+    for name in READ_ONCE:
+        if names.count(name) > 1:
+            return Problem("invalid-request", f"The header {name.decode()} was expected once.")
+    return None

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from functions.calls.problems import Problem
 from functions.inference import engine
 from models.manifest import ManifestError
-from models.registry import Registry, UnknownModel
+from models.registry import Registry
 
 log = logging.getLogger("payphone.models")
 
 
 class _Served(NamedTuple):
-    version: str  # the live version that was last looked at, loaded or not
+    version: str
     model: engine.Model | None
+    fault: str  # why the version that is live now could not be loaded
 
 
 class ServedModels:
@@ -46,21 +48,20 @@ class ServedModels:
         return served.model
 
     def refresh(self) -> None:
-        """Load what has become live since."""
+        """Load what has become live since, and try again what could not be loaded."""
         for name in self._wanted:
-            live = self._registry.live(name)
             served = self._served.get(name)
-            if live is not None and (served is None or served.version != live):
-                model = self._load(name, live)
-                kept = model or (served.model if served else None)
-                self._served[name] = _Served(live, kept)
-
-    def _load(self, name: str, version: str) -> engine.Model | None:
-        try:
-            manifest = self._registry.manifest(name, version)
-            model = engine.load(manifest, lambda file: self._registry.read(manifest, file))
-        except (engine.ModelLoadError, ManifestError, UnknownModel) as error:
-            log.error("%s version %s is refused: %s", name, version, error)
-            return None
-        log.info("%s version %s is live", name, version)
-        return model
+            try:
+                live = self._registry.live(name)
+                if live is None or (served is not None and (served.version, served.fault) == (live, "")):
+                    continue
+                manifest = self._registry.manifest(name, live)
+                model = engine.load(manifest, partial(self._registry.read, manifest))
+            except (engine.ModelLoadError, ManifestError, KeyError, OSError) as error:
+                kept = served.model if served else None
+                if served is None or served.fault != str(error):  # once, not every second
+                    log.error("%s is refused: %s", name, error)
+                self._served[name] = _Served(served.version if served else "", kept, str(error))
+            else:
+                log.info("%s version %s is live", name, live)
+                self._served[name] = _Served(live, model, "")

@@ -1,48 +1,76 @@
-"""uvicorn's HTTP protocol with a bound on headers, and with its own errors as problem documents.
+"""uvicorn's HTTP protocol with bounds on what a client may send, and errors as problem documents.
 
-uvicorn hands a request to the application once its headers are complete, however large they grow.
-The bound is API Gateway's own: 10,240 bytes for the request line and all headers.
+uvicorn itself bounds neither headers nor trailers nor the time a request may take to arrive. The
+bound on the request line and all headers is API Gateway's own. What is refused is answered behind
+the answers that the connection still owes: a call that was accepted is never lost to what follows it.
 """
 
 from __future__ import annotations
 
 import os
+from asyncio import TimerHandle, Transport
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from functions.calls.core import MAX_BODY
 from functions.calls.problems import Problem
 
 MAX_HEADER_BYTES = 10_240
+MAX_MESSAGE_BYTES = 2 * MAX_BODY  # of a request as sent: chunks have a frame each, and trailers count
+REQUEST_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 
 
-class HeadersTooLarge(Exception):
+class Refused(Exception):
     """Raised inside the parser to stop it."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A request whose headers are over the bound is refused and the connection closed."""
+    """One connection. A request over a bound is refused and the connection closed."""
 
+    active: Any = None  # the request that is being answered, or was last
     _header_bytes = 0  # of headers that are complete
     _pending = 0  # received since the request began, while its headers are not
+    _message_bytes = 0
     _in_headers = True
+    _began = _completed = False  # within the bytes just parsed
     _refused = False
+    _refusal: Problem | None = None
+    _deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Expect a first request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing any more."""
+        self._arrived()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse; bytes that end inside the headers count against the bound even before they are a header."""
         if self._refused:
             return
+        self._began = self._completed = False
         super().data_received(data)
-        if self._in_headers and not self._refused:
-            self._pending += len(data)
-            if self._pending > MAX_HEADER_BYTES:
-                self.send_400_response("")
+        if self._refused or self._deadline is None:
+            return
+        # How much of the bytes belongs to a request that began behind another one is not known.
+        size = 0 if self._began and self._completed else len(data)
+        self._message_bytes += size
+        if self._in_headers:
+            self._pending += size
+        if self._pending > MAX_HEADER_BYTES or self._message_bytes > MAX_MESSAGE_BYTES:
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         """Start to count anew."""
         super().on_message_begin()
-        self._header_bytes = self._pending = 0
-        self._in_headers = True
+        self._header_bytes = self._pending = self._message_bytes = 0
+        self._in_headers = self._began = True
+        self._expect()
 
     def on_url(self, url: bytes) -> None:
         """Count the address."""
@@ -50,8 +78,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header. After an Upgrade the parser would take the body for another request."""
         self._count(len(name) + len(value))
+        if name.lower() == b"upgrade":
+            self._refusal = Problem("invalid-request", "Send the request without the header Upgrade.")
+            raise Refused
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -63,19 +94,45 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop to count: what comes now is the body."""
         self._in_headers = False
 
+    def on_message_complete(self) -> None:
+        """Let the request be answered."""
+        self.has_arrived()
+        super().on_message_complete()
+
+    def has_arrived(self) -> None:
+        """Note that a whole request has come."""
+        self._completed = True
+        self._arrived()
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits; a refusal waits behind all of it."""
+        super().on_response_complete()
+        if self._refused and not self._owes():
+            self._send_refusal()
+
+    def shutdown(self) -> None:
+        """Close at once a connection whose only request has not arrived: nothing was accepted."""
+        if self._deadline is not None and not self._owes():
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it, with a problem document."""
+        if self._refused:
+            return
         if max(self._header_bytes, self._pending) > MAX_HEADER_BYTES:
-            problem = Problem(
-                "headers-too-large", f"At most {MAX_HEADER_BYTES:,} bytes of headers were expected."
-            )
-        else:
-            problem = Problem("invalid-request", "A well-formed HTTP/1.1 request was expected.")
-        response = problem.response(os.urandom(16).hex())
-        headers = {**response.headers, "content-length": str(len(response.body)), "connection": "close"}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.transport.write(STATUS_LINE[response.status] + lines.encode() + b"\r\n" + response.body)
-        self.linger()
+            detail = f"At most {MAX_HEADER_BYTES:,} bytes of headers were expected."
+            self._refusal = Problem("headers-too-large", detail)
+        elif self._refusal is None:
+            self._refusal = Problem("invalid-request", "A well-formed HTTP/1.1 request was expected.")
+        self._refused = True
+        self._arrived()
+        if self.cycle is not None and self.cycle.more_body:  # the one that is refused
+            self.cycle.disconnected = True
+            self.pipeline = type(self.pipeline)(pair for pair in self.pipeline if pair[0] is not self.cycle)
+        if not self._owes():
+            self._send_refusal()
 
     def linger(self) -> None:
         """Read no more, and close once the client had time to read its answer.
@@ -83,10 +140,42 @@ class BoundedProtocol(HttpToolsProtocol):
         Closing while it still sends would reset the connection, and the answer with it.
         """
         self._refused = True
-        self.transport.write_eof()
+        self._arrived()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _owes(self) -> bool:
+        """Whether a request that has arrived is still to be answered."""
+        active = self.active
+        if active is not None and not active.response_complete and not active.disconnected:
+            return bool(self.pipeline) or not active.more_body
+        return bool(self.pipeline)
+
+    def _send_refusal(self) -> None:
+        problem, self._refusal = self._refusal, None
+        if problem is None or self.transport.is_closing():
+            return
+        response = problem.response(os.urandom(16).hex())
+        headers = {**response.headers, "content-length": str(len(response.body)), "connection": "close"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(STATUS_LINE[response.status] + lines.encode() + b"\r\n" + response.body)
+        self.linger()
+
+    def _expect(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.close)
+
+    def _arrived(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _count(self, size: int) -> None:
         self._header_bytes += size + 4  # a colon, a space and the end of the line
         if self._header_bytes > MAX_HEADER_BYTES:
-            raise HeadersTooLarge
+            raise Refused

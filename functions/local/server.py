@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from functions.access.keys import KeyFinder, KeyRecord, LookupUnavailable, find_presented
@@ -31,10 +31,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-log = logging.getLogger("payphone.server")
-
 INLINE_BYTES = 32 * 1024  # parsing more than this would hold the other callers up
-INLINE_NS = 5_000_000  # so would inference that takes longer
+INLINE_MICROSECONDS = 5_000  # so would a model that takes longer
+PACE_CALLS = 16  # over which that is averaged: a call the machine interrupted makes no model slow
 REFRESH_SECONDS = 1.0
 
 
@@ -50,8 +49,10 @@ class LocalServer:
         self._api = api
         self._access_log = access_log
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="call")
-        self._pace: dict[str, float] = {}  # CPU time of a model's inference, a moving average in ns
+        self._pace: dict[str, float] = {}  # microseconds a model takes
+        self._found: dict[str, KeyRecord | None] = {}
         self._under_way = 0
+        self._accepted: list[tuple[Exchange, Call]] = []
         self._drained = asyncio.Event()
         self._due: list[tuple[Exchange, str, Response]] = []
 
@@ -60,40 +61,55 @@ class LocalServer:
         self._under_way += 1
         record: KeyRecord | None = None
         try:
-            record = find_presented(exchange.headers, self._keys)
+            record = find_presented(exchange.headers, self)
             request = exchange.request
-            if len(request.body) > INLINE_BYTES or self._pace.get(exchange.model, 0) > INLINE_NS:
+            if len(request.body) > INLINE_BYTES or self._pace.get(exchange.model, 0) > INLINE_MICROSECONDS:
                 self._in_thread(exchange, record, lambda: self._answer(request, record))
                 return
             call = self._calls.accept(request, record)
             if isinstance(call, Response):
                 self._leave(exchange, record, call)
                 return
-            self._infer(call)
-            call.ticket.on_settled(lambda: self._finish(exchange, call))
+            if not self._accepted:  # by then the ledger has handed this turn's rows to its writer
+                asyncio.get_running_loop().call_soon(self._infer_accepted)
+            self._accepted.append((exchange, call))
         except LookupUnavailable:
             self._leave(exchange, record, exchange.problem(access_unavailable()))
         except Exception as error:
             self._leave(exchange, record, exchange.problem(internal(error)))
+
+    def find(self, digest: str) -> KeyRecord | None:
+        """Look a key up once a turn: what holds for a call holds for those that came with it."""
+        if not self._found:
+            asyncio.get_running_loop().call_soon(self._found.clear)
+        if digest not in self._found:
+            self._found[digest] = self._keys.find(digest)
+        return self._found[digest]
 
     def refuse(self, exchange: Exchange, problem: Problem) -> None:
         """Answer a request with a problem that shows before its key is looked at."""
         self._under_way += 1
         self._leave(exchange, None, exchange.problem(problem))
 
+    def _infer_accepted(self) -> None:
+        """Infer what this turn has accepted, while its rows are on their way to the disk."""
+        accepted, self._accepted = self._accepted, []
+        for exchange, call in accepted:
+            self._infer(call)
+            call.ticket.on_settled(partial(self._finish, exchange, call))
+
     def _infer(self, call: Call) -> None:
-        began = time.thread_time_ns()  # CPU time: a busy machine must not make a model look slow for good
         call.run()
         model = call.way.model
         pace = self._pace.get(model, 0.0)
-        self._pace[model] = pace + (time.thread_time_ns() - began - pace) / 8
+        self._pace[model] = pace + (call.inference_us - pace) / PACE_CALLS
 
     def _finish(self, exchange: Exchange, call: Call) -> None:
         """The row's fate is known; the ledger's `notify` brings this into the loop, a group at a time."""
         if call.failed:  # it has to be voided, which waits for a commit of its own
             self._in_thread(exchange, call.record, call.finish)
         else:
-            self._leave(exchange, call.record, call.finish())
+            self._leave(exchange, call.record, _produced(exchange, call.finish))
 
     def _answer(self, request: Request, record: KeyRecord | None) -> Response:
         """All of a call, in a thread that may wait."""
@@ -106,7 +122,8 @@ class LocalServer:
     def _in_thread(
         self, exchange: Exchange, record: KeyRecord | None, produce: Callable[[], Response]
     ) -> None:
-        future = asyncio.get_running_loop().run_in_executor(self._threads, produce)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, _produced, exchange, produce)
         future.add_done_callback(lambda done: self._leave(exchange, record, done.result()))
 
     def _leave(self, exchange: Exchange, record: KeyRecord | None, response: Response) -> None:
@@ -136,7 +153,10 @@ class LocalServer:
             ]
         )
         for exchange, _, response in due:
-            exchange.send(response)
+            try:
+                exchange.send(response)
+            except Exception as error:  # one connection's trouble must not keep the others' answers
+                internal(error)
         self._under_way -= len(due)
         if not self._under_way:
             self._drained.set()
@@ -208,5 +228,13 @@ class LocalServer:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await asyncio.to_thread(self._models.refresh)
-            except OSError as error:
-                log.error("the registry could not be read: %s", error)
+            except Exception as error:
+                internal(error)
+
+
+def _produced(exchange: Exchange, produce: Callable[[], Response]) -> Response:
+    """What `produce` gives; should it raise, there is an answer all the same."""
+    try:
+        return produce()
+    except Exception as error:
+        return exchange.problem(internal(error))

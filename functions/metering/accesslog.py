@@ -14,13 +14,13 @@ import logging
 import os
 from collections.abc import Iterator
 from itertools import groupby
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from threading import Lock
 from time import gmtime, strftime
 from typing import NamedTuple
 
 DAY_MS = 24 * 3600 * 1000
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,14 @@ class AccessRecord(NamedTuple):
     status: int
     response_bytes: int
     latency_ms: int
+
+
+_TYPES = (int, str, str, str, str, str, str, int, int, int)
+_FIELDS = [
+    f'"{name}":{"%d" if kind is int else "%s"}'
+    for name, kind in zip(AccessRecord._fields, _TYPES, strict=True)
+]
+_LINE = "{" + ",".join(_FIELDS) + "}"
 
 
 class Torn(NamedTuple):
@@ -73,7 +81,7 @@ class AccessLog:
         """Append records, with one system call for those of a day."""
         with self._lock:
             for day, group in groupby(records, key=lambda record: record.time // DAY_MS):
-                lines = [_encode(record._asdict()) for record in group]
+                lines = [*map(_line, group)]
                 try:
                     self._append(day, lines)
                     self._failing = False
@@ -136,7 +144,10 @@ def _parse(line: bytes) -> AccessRecord | None:
     return record if same else None
 
 
-_TYPES = (int, str, str, str, str, str, str, int, int, int)
+def _line(record: AccessRecord) -> str:
+    time, request_id, attempt_id, key_id, method, path, model, *numbers = record
+    texts = map(quoted, (request_id, attempt_id, key_id, method, path, model))
+    return _LINE % (time, *texts, *numbers)
 
 
 def _file_name(day: int) -> str:

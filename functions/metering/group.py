@@ -83,15 +83,23 @@ class GroupWriter(Generic[Entry]):
     `write` gives a result per entry, where an exception stands for an entry that failed alone; if
     it raises, the whole group failed. While `pending` is true, it is also called with an empty
     group once a second. `notify` gets one function per group, which runs the callbacks of its tickets.
+    `defer` gets the function that hands the writer what was submitted since the last time: an event
+    loop runs it once a turn, so that the writer, which needs the GIL too, wakes once for all of it.
     """
 
     def __init__(
-        self, write: Callable[[list[Entry]], Sequence[Result]], pending: Callable[[], bool], notify: Notify
+        self,
+        write: Callable[[list[Entry]], Sequence[Result]],
+        pending: Callable[[], bool],
+        notify: Notify,
+        defer: Notify = lambda run: run(),
     ) -> None:
         """Start the thread; it is a daemon, for a process may end without close() as it may be killed."""
         self._write = write
         self._pending = pending
         self._notify = notify
+        self._defer = defer
+        self._submitted: list[GroupTicket[Entry]] = []
         self._queue: SimpleQueue[GroupTicket[Entry] | None] = SimpleQueue()
         self._gate = Lock()
         self._closed = False
@@ -103,10 +111,16 @@ class GroupWriter(Generic[Entry]):
         """Queue an entry; never blocks on the disk. After close() the ticket fails."""
         ticket = GroupTicket(entry)
         with self._gate:
-            if not self._closed:
-                self._queue.put(ticket)
-                return ticket
-        ticket.settle(LedgerUnavailable("the ledger is closed"))
+            closed, first = self._closed, not self._submitted
+            if not closed:
+                self._submitted.append(ticket)
+        if closed:
+            ticket.settle(LedgerUnavailable("the ledger is closed"))
+        elif first:
+            try:
+                self._defer(self._hand_over)
+            except RuntimeError:  # a loop that is closed has no next turn
+                self._hand_over()
         return ticket
 
     def close(self) -> None:
@@ -114,8 +128,18 @@ class GroupWriter(Generic[Entry]):
         with self._gate:
             if not self._closed:
                 self._closed = True
+                self._enqueue()
                 self._queue.put(None)
         self._thread.join()
+
+    def _hand_over(self) -> None:
+        with self._gate:
+            self._enqueue()
+
+    def _enqueue(self) -> None:
+        for ticket in self._submitted:
+            self._queue.put(ticket)
+        self._submitted.clear()
 
     def _run(self) -> None:
         more = True

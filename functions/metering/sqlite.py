@@ -65,10 +65,13 @@ class SqliteLedger:
 
     `notify` gets one function per group, which runs the callbacks of all its tickets: by default
     the writer thread runs it; an asyncio server gives `loop.call_soon_threadsafe`, so that a group
-    wakes the loop once and callbacks run in it. UnusableDatabase if the file can't be opened.
+    wakes the loop once and callbacks run in it. It gives the same as `defer`, so that rows of one turn
+    of the loop are handed to the writer together. UnusableDatabase if the file can't be opened.
     """
 
-    def __init__(self, path: str, *, notify: Notify = lambda run: run()) -> None:
+    def __init__(
+        self, path: str, *, notify: Notify = lambda run: run(), defer: Notify = lambda run: run()
+    ) -> None:
         """Open or make the file and start the writer."""
         self.commits = 0
         self._path = path
@@ -76,7 +79,7 @@ class SqliteLedger:
         self._reader = connect(path, SCHEMA)
         self._reading = Lock()
         self._owed: list[_Void] = []
-        self._writer: GroupWriter[_Entry] = GroupWriter(self._write, lambda: bool(self._owed), notify)
+        self._writer: GroupWriter[_Entry] = GroupWriter(self._write, lambda: bool(self._owed), notify, defer)
 
     def append(self, event: UsageEvent) -> GroupTicket[_Entry]:
         """Queue the row; never blocks on the disk."""

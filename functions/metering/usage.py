@@ -40,6 +40,8 @@ class UsageReader(Protocol):
 def month_span(month: str) -> tuple[int, int]:
     """Turn "2026-11" into its half-open UTC span in milliseconds; ValueError says what was expected."""
     try:
+        if not (len(month) == 7 and month.isascii()):
+            raise ValueError
         start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     except ValueError:
         raise ValueError(f"{month!r} is no month: YYYY-MM was expected") from None

@@ -1,18 +1,20 @@
-"""The preprocessing kinds by the name that manifests use. A new kind is one file and one entry here."""
+"""The preprocessing kinds by the name that manifests use. A new kind is one file and one case here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from functions.preprocess.direct import Direct
 from functions.preprocess.tensors import Tensor
-from functions.preprocess.text import KerasTokenizer
 from models.manifest import Preprocess, Signature, TensorSpec
 
 
 class Preprocessor(Protocol):
-    """Turns the tensors a caller gives into the ones the graph takes."""
+    """Turns the tensors a caller gives into the ones the graph takes.
+
+    A kind that takes the same in other forms too, such as a file, names them in `alternatives`:
+    a tuple of sets of inputs.
+    """
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -28,16 +30,46 @@ class _Kind(Protocol):
     ) -> Preprocessor: ...
 
 
-KINDS: dict[str, _Kind] = {"none": Direct, "keras-tokenizer": KerasTokenizer}
+KINDS = ("audio", "columns", "image", "keras-tokenizer", "none", "tfidf", "wordpiece")
+
+
+def _kind(name: str) -> _Kind:
+    """Import one kind: a function that serves one model starts without the others."""
+    match name:
+        case "audio":
+            from functions.preprocess.audio import Audio
+
+            return Audio
+        case "columns":
+            from functions.preprocess.columns import Columns
+
+            return Columns
+        case "image":
+            from functions.preprocess.image import Image
+
+            return Image
+        case "keras-tokenizer":
+            from functions.preprocess.text import KerasTokenizer
+
+            return KerasTokenizer
+        case "none":
+            from functions.preprocess.direct import Direct
+
+            return Direct
+        case "tfidf":
+            from functions.preprocess.tfidf import Tfidf
+
+            return Tfidf
+        case "wordpiece":
+            from functions.preprocess.wordpiece import WordPiece
+
+            return WordPiece
+        case _:
+            raise ValueError(f"preprocessing kind {name!r} is unknown here (known: {', '.join(KINDS)})")
 
 
 def make_preprocessor(
     preprocess: Preprocess, files: Mapping[str, bytes], signature: Signature
 ) -> Preprocessor:
     """Build what a manifest describes; `files` are its files' verified bytes by name."""
-    try:
-        kind = KINDS[preprocess.kind]
-    except KeyError:
-        known = ", ".join(KINDS)
-        raise ValueError(f"preprocessing kind {preprocess.kind!r} is unknown here (known: {known})") from None
-    return kind(preprocess.parameters, files, signature)
+    return _kind(preprocess.kind)(preprocess.parameters, files, signature)

@@ -11,11 +11,16 @@ import typer
 
 if TYPE_CHECKING:
     from functions.customers.record import Customer
+    from infra.place import Place
     from infra.service import Settings
+    from infra.target import Target
     from infra.workspace import Workspace
 
 HOST = "127.0.0.1"
 PORT = 8080
+DEFAULT_STATE = Path(".payphone")
+DEFAULT_SERVICE = Path(__file__).parents[1] / "service.toml"
+LOCAL = f"http://{HOST}:{PORT}"
 
 
 class Places(NamedTuple):
@@ -51,6 +56,34 @@ def settings(ctx: typer.Context) -> Settings:
     return load(places(ctx).service)
 
 
+def target(ctx: typer.Context, stage: str | None) -> Target:
+    """The stage that a command is about: the named one, or else that of service.toml."""
+    from infra.target import find
+
+    return find(settings(ctx).aws, stage)
+
+
+def place(ctx: typer.Context, stage: str | None) -> Place:
+    """What a command works on: the named stage, or else the state folder."""
+    if stage is None:
+        return workspace(ctx)
+    from infra.cloud.stage import Stage
+
+    return Stage(target(ctx, stage))
+
+
+def base_url(where: Place) -> str:
+    """Where the service of a place answers."""
+    from infra.workspace import Workspace
+
+    return LOCAL if isinstance(where, Workspace) else where.url
+
+
+def on(stage: str | None) -> str:
+    """The option that repeats a command's stage in a hint."""
+    return f" --stage {stage}" if stage else ""
+
+
 def _month(value: str | None) -> str:
     from functions.metering.usage import month_of, month_span
 
@@ -64,6 +97,13 @@ def _month(value: str | None) -> str:
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+StageOption = Annotated[
+    str | None, typer.Option("--stage", metavar="STAGE", help="Stage on AWS. Default: service.toml's.")
+]
+OnStage = Annotated[
+    str | None,
+    typer.Option("--stage", metavar="STAGE", help="Do it on this stage on AWS, not on this machine."),
+]
 Month = Annotated[
     str | None,
     typer.Option("--month", metavar="YYYY-MM", callback=_month, help="UTC month. Default: the current one."),
@@ -71,7 +111,7 @@ Month = Annotated[
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Id, e-mail address or name.")]
 
 
-def find_customer(place: Workspace, wanted: str) -> Customer:
+def find_customer(place: Place, wanted: str) -> Customer:
     """The one customer that `wanted` names, by id, e-mail address or name; Failure if it is not one."""
     from infra.cli.console import Failure
 
@@ -89,7 +129,7 @@ def find_customer(place: Workspace, wanted: str) -> Customer:
     raise Failure(f"there is no customer {wanted!r}: `payphone customer list` shows who there is")
 
 
-def find_payer(place: Workspace, wanted: str) -> str:
+def find_payer(place: Place, wanted: str) -> str:
     """The id of the customer that `wanted` names; also of an erased one, whose keys and calls stay."""
     with closing(place.keys()) as keys:
         if keys.list(wanted):
@@ -97,6 +137,6 @@ def find_payer(place: Workspace, wanted: str) -> str:
     return find_customer(place, wanted).customer_id
 
 
-def names_by_id(place: Workspace) -> dict[str, str]:
+def names_by_id(place: Place) -> dict[str, str]:
     """Customers' names; an erased customer has none."""
     return {customer.customer_id: customer.name for customer in place.customers().list()}

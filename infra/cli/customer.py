@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.cli import context
 from infra.cli.console import escape, print_json, show, table, time_text
-from infra.cli.context import AsJson, CustomerArgument, find_customer, workspace
+from infra.cli.context import AsJson, CustomerArgument, OnStage, find_customer, on
 
 if TYPE_CHECKING:
     from functions.customers.record import Customer
@@ -21,28 +22,29 @@ def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Name, as it goes on invoices.")],
     email: Annotated[str, typer.Argument(help="Where invoices go.")],
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a customer.
 
     Example: payphone customer add "Ada Ltd" ada@example.com
     """
-    added = workspace(ctx).customers().add(name, email)
+    added = context.place(ctx, stage).customers().add(name, email)
     if as_json:
         return print_json(_document(added))
     show(
         f"Added [bold]{escape(added.name)}[/] as {added.customer_id}.",
-        f"Give them a key: [bold]payphone key issue {added.customer_id} --plan starter[/]",
+        f"Give them a key: [bold]payphone key issue {added.customer_id} --plan starter{on(stage)}[/]",
     )
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) -> None:
     """List the customers.
 
     Example: payphone customer list
     """
-    found = workspace(ctx).customers().list()
+    found = context.place(ctx, stage).customers().list()
     if as_json:
         return print_json({"customers": [_document(customer) for customer in found]})
     if not found:
@@ -56,13 +58,14 @@ def erase(
     ctx: typer.Context,
     customer: CustomerArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Erase who a customer is and revoke their keys; the books keep their id and their calls.
 
     Example: payphone customer erase ada@example.com --yes
     """
-    place = workspace(ctx)
+    place = context.place(ctx, stage)
     found = find_customer(place, customer)
     if not yes:
         question = f"Erase {found.name} ({found.customer_id})? This can't be undone."

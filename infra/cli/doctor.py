@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.cli.console import FAILED, escape, print_json, show, size_text, table
-from infra.cli.context import HOST, PORT, AsJson, Places, places
+from infra.cli.context import HOST, PORT, AsJson, OnStage, Places, places, settings, target
+from infra.findings import Finding
 
 if TYPE_CHECKING:
     from infra.workspace import Workspace
@@ -26,24 +27,23 @@ OLDEST_PYTHON = (3, 11)
 FREE_BYTES = 1_000_000_000  # a training keeps its data and every intermediate file
 
 
-class Finding(NamedTuple):
-    """What one check found, and what to do if it is not well ("" if it is)."""
-
-    check: str
-    found: str
-    remedy: str = ""
-
-
 def doctor(
     ctx: typer.Context,
     port: Annotated[int, typer.Option("--port", help="The port that `payphone serve` will use.")] = PORT,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the installation, the state and the settings, and say what to do.
+    """Check the installation, the state and the settings, or a stage on AWS, and say what to do.
 
     Example: payphone doctor
     """
-    findings = list(examine(places(ctx), port))
+    if stage is None:
+        findings = list(examine(places(ctx), port))
+    else:
+        from infra.cloud.stage import Stage
+        from infra.stage_checks import examine_stage
+
+        findings = list(examine_stage(Stage(target(ctx, stage)), settings(ctx)))
     sick = [finding for finding in findings if finding.remedy]
     if as_json:
         checks = [{**finding._asdict(), "ok": not finding.remedy} for finding in findings]

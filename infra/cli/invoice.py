@@ -1,24 +1,28 @@
-"""`payphone invoice`: what the month costs whom, computed from the ledger's rows each time."""
+"""`payphone invoice`: what a month costs whom; closing it, mending what was billed wrongly, exporting."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.console import escape, print_json, show, table
-from infra.cli.context import AsJson, CustomerArgument, Month, find_payer, names_by_id, workspace
+from infra.cli import context, export
+from infra.cli.bills import bill_columns, bill_rows, money
+from infra.cli.console import Failure, escape, print_json, show, table
+from infra.cli.context import AsJson, Month, OnStage, find_payer, names_by_id
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from functions.billing.books import Books
     from functions.billing.invoices import Invoice
-    from infra.workspace import Workspace
+    from infra.place import Place
 
 ERASED = "(erased)"
 
-app = typer.Typer(help="Preview invoices and look at one.", no_args_is_help=True)
+app = typer.Typer(help="Preview, close, show, mend and export invoices.", no_args_is_help=True)
 
 
 @app.command()
@@ -26,6 +30,7 @@ def preview(
     ctx: typer.Context,
     month: Month = None,
     customer: Annotated[str | None, typer.Option("--customer", help="Only this customer.")] = None,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what each customer owes for a month, one line each.
@@ -33,90 +38,253 @@ def preview(
     Example: payphone invoice preview --month 2026-11
     """
     assert month is not None
-    place = workspace(ctx)
+    place = context.place(ctx, stage)
     names = names_by_id(place)
-    invoices = drafts(place, month, find_payer(place, customer) if customer else None)
+    status, invoices = _documents(ctx, place, month, find_payer(place, customer) if customer else None)
     if as_json:
         summaries = [
             {
-                "customer": invoice.customer,
-                "currency": invoice.currency,
-                "calls": invoice.calls,
-                "total": format(invoice.total, "f"),
+                "customer": invoice["customer"],
+                "currency": invoice["currency"],
+                "calls": invoice["rows"]["count"],
+                "total": invoice["total"],
             }
             for invoice in invoices
         ]
-        return print_json({"month": month, "status": "draft", "invoices": summaries})
+        return print_json({"month": month, "status": status, "invoices": summaries})
     if not invoices:
         return show(f"Nothing to invoice for {month}.")
     rows = [
         (
-            escape(names.get(invoice.customer, ERASED)),
-            invoice.customer,
-            f"{invoice.calls:,}",
-            f"{sum(line.free for line in invoice.lines):,}",
-            f"{invoice.total:,f}",
-            invoice.currency,
+            escape(names.get(invoice["customer"], ERASED)),
+            invoice["customer"],
+            f"{invoice['rows']['count']:,}",
+            f"{sum(line['free'] for line in invoice['lines']):,}",
+            money(invoice["total"]),
+            invoice["currency"],
         )
         for invoice in invoices
     ]
     columns = ("Customer", "Id", ">Calls", ">Free", ">Amount", "")
     show(
-        table(columns, rows, f"Draft invoices, {month} (UTC)"),
+        table(columns, rows, f"{status.capitalize()} invoices, {month} (UTC)"),
         "One in full: [bold]payphone invoice show CUSTOMER[/]",
     )
 
 
+@app.command()
+def close(
+    ctx: typer.Context,
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="UTC month.")],
+    early: Annotated[
+        bool, typer.Option("--early", help="Before the month is over; later calls go on the next invoice.")
+    ] = False,
+    leave_out_unproven: Annotated[
+        bool, typer.Option("--leave-out-unproven", help="Don't bill calls that the access log lacks.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the invoices of a month final, once its access log is complete.
+
+    Calls that the log says were answered with a failure are left out. Closing again changes nothing.
+
+    Example: payphone invoice close --month 2026-11
+    """
+    from functions.billing.closing import close_month
+    from functions.billing.invoices import plans_held
+    from infra.evidence import what_to_leave_out
+
+    _check_month(month)
+    place, books, now_ms = context.workspace(ctx), _books(ctx), context.now_ms()
+    if mark := books.closed(month):
+        left_out = mark["left_out"]
+    else:
+        left_out = what_to_leave_out(
+            place, books, month, now_ms, early=early, unproven_too=leave_out_unproven
+        )
+    book = place.plan_book()
+    with closing(place.keys()) as keys, closing(place.usage()) as usage:
+        held = plans_held(keys.list(), month, book.in_force)
+        invoices = close_month(month, usage, book, held, books, now_ms, left_out)
+    if as_json:
+        return print_json({"month": month, "status": "closed", "left_out": left_out, "invoices": invoices})
+    show(f"{month} is closed: {len(invoices)} invoices, {len(left_out)} calls left out.")
+    if invoices:
+        show(_list_table(invoices, names_by_id(place)))
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    month: Annotated[str | None, typer.Option("--month", metavar="YYYY-MM", help="Only this month.")] = None,
+    customer: Annotated[str | None, typer.Option("--customer", help="Only this customer.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List closed invoices and credit notes.
+
+    Example: payphone invoice list --month 2026-11
+    """
+    place = context.workspace(ctx)
+    payer = find_payer(place, customer) if customer else None
+    found = [
+        document
+        for document in _books(ctx).documents()
+        if month in (None, document["month"]) and payer in (None, document["customer"])
+    ]
+    if as_json:
+        return print_json({"documents": found})
+    if not found:
+        return show("No closed invoices. Close a month: [bold]payphone invoice close --month YYYY-MM[/]")
+    show(_list_table(found, names_by_id(place)))
+
+
 @app.command("show")
 def show_(
-    ctx: typer.Context, customer: CustomerArgument, month: Month = None, as_json: AsJson = False
+    ctx: typer.Context,
+    customer: Annotated[
+        str, typer.Argument(metavar="CUSTOMER|NUMBER", help="A customer, or a closed invoice's number.")
+    ],
+    month: Month = None,
+    stage: OnStage = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show a customer's invoice for a month, line by line.
+    """Show a customer's invoice for a month, or a closed invoice, line by line.
 
     Example: payphone invoice show ada@example.com --month 2026-11
     """
     assert month is not None
-    place = workspace(ctx)
-    of = find_payer(place, customer)
+    place = context.place(ctx, stage)
+    closed = None if stage else _closed(_books(ctx), customer)
+    if closed:
+        of, invoices = closed["customer"], [closed]
+    else:
+        of = find_payer(place, customer)
+        _, invoices = _documents(ctx, place, month, of)
     name = names_by_id(place).get(of, ERASED)
-    invoices = drafts(place, month, of)
     if as_json:
-        return print_json({"month": month, "customer": of, "invoices": [i.document() for i in invoices]})
+        return print_json(closed or {"month": month, "customer": of, "invoices": invoices})
     if not invoices:
         return show(f"{escape(name)} has no calls and no fee in {month}: nothing to invoice.")
-    for invoice in invoices:
-        show(
-            invoice_table(invoice, name),
-            f"Made of {invoice.calls:,} ledger rows, SHA-256 {invoice.rows_sha256}",
-        )
+    for document in invoices:
+        if document.get("type") == "credit_note":
+            show(
+                _list_table([document], {of: name}), f"To {document['invoice']}: {escape(document['reason'])}"
+            )
+            continue
+        rows = document["rows"]
+        show(_bill_table(document, name), f"Made of {rows['count']:,} ledger rows, SHA-256 {rows['sha256']}")
 
 
-def drafts(place: Workspace, month: str, customer: str | None = None) -> list[Invoice]:
-    """The draft invoices of a month, of one customer or of all."""
+@app.command()
+def credit(
+    ctx: typer.Context,
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The closed invoice.")],
+    reason: Annotated[str, typer.Option("--reason", help="As the customer reads it.")],
+    calls: Annotated[list[str] | None, typer.Option("--call", help="A call of it, by id; repeat.")] = None,
+    amount: Annotated[str | None, typer.Option("--amount", help="Instead of calls, taxes included.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Issue a credit note: to calls that should not have been billed, or of an amount.
+
+    Example: payphone invoice credit payphone-000001 --amount 5 --reason "goodwill"
+    """
+    from functions.billing.closing import credit_amount, credit_calls
+
+    books, now_ms = _books(ctx), context.now_ms()
+    if not reason.strip() or not reason.isprintable():
+        raise Failure("a reason of one line was expected")
+    if bool(calls) == (amount is not None):
+        raise Failure("either --call or --amount was expected")
+    if calls:
+        note = credit_calls(number, calls, reason, books, context.workspace(ctx).plan_book(), now_ms)
+    else:
+        note = credit_amount(number, _amount(amount or ""), reason, books, now_ms)
+    if as_json:
+        return print_json(note)
+    show(f"Credit note {note['number']} to {number}: {money(note['total'])} {note['currency']}.")
+
+
+app.command("export")(export.export)
+
+
+def drafts(
+    place: Place, month: str, customer: str | None = None, books: Books | None = None
+) -> list[Invoice]:
+    """The draft invoices of a month, of one customer or of all; with `books`, late calls are on them."""
+    from functions.billing.books import ClosedPast
     from functions.billing.invoices import draft_invoices, plans_held
 
+    book = place.plan_book()
     with closing(place.keys()) as keys:
-        held = plans_held(keys.list(customer), month)
-    return draft_invoices(month, place.usage(), place.plan_book(), held, customer)
+        held = plans_held(keys.list(customer), month, book.in_force)
+    past = ClosedPast(books) if books else None
+    return draft_invoices(month, place.usage(), book, held, customer, past=past)
 
 
 def invoice_table(invoice: Invoice, name: str) -> Table:
     """An invoice as a table, with its total as the last row."""
-    from functions.billing.plans import decimal_text
+    return _bill_table(invoice.document(), name)
 
+
+def _bill_table(document: dict[str, Any], name: str) -> Table:
+    number = f" {document['number']}" if "number" in document else ""
+    status = document["status"].capitalize()
+    title = f"{status} invoice{number}, {document['month']} (UTC): {escape(name)}, {document['customer']}"
+    return table(bill_columns(document), bill_rows(document), title)
+
+
+def _list_table(documents: list[dict[str, Any]], names: dict[str, str]) -> Table:
+    columns = ("Number", "", "Month", "Customer", "Id", "Issued", ">Amount", "")
     rows = [
         (
-            escape(line.description),
-            line.plan,
-            f"{line.quantity:,}",
-            f"{line.free:,}" if line.free else "",
-            decimal_text(line.unit_price),
-            f"{line.amount:,f}",
+            d["number"],
+            d["type"].replace("_", " "),
+            d["month"],
+            escape(names.get(d["customer"], ERASED)),
+            d["customer"],
+            d["issued_at"][:10],
+            ("-" if d["type"] == "credit_note" else "") + money(d["total"]),
+            d["currency"],
         )
-        for line in invoice.lines
+        for d in documents
     ]
-    total = ("[bold]Total[/]", "", "", "", "", f"[bold]{invoice.total:,f}[/]")
-    amount = f">Amount, {invoice.currency}"
-    columns = ("Item", "Plan version", ">Quantity", ">Free", ">Unit price", amount)
-    title = f"Draft invoice, {invoice.month} (UTC): {escape(name)}, {invoice.customer}"
-    return table(columns, [*rows, total], title)
+    return table(columns, rows)
+
+
+def _documents(
+    ctx: typer.Context, place: Place, month: str, customer: str | None
+) -> tuple[str, list[dict[str, Any]]]:
+    """A month's invoices and their status: the closed ones, or drafts while it is open."""
+    from infra.workspace import Workspace
+
+    books = _books(ctx) if isinstance(place, Workspace) else None
+    if books and books.closed(month):
+        return "closed", [d for d in books.invoices(month) if customer in (None, d["customer"])]
+    return "draft", [invoice.document() for invoice in drafts(place, month, customer, books)]
+
+
+def _books(ctx: typer.Context) -> Books:
+    return context.workspace(ctx).books(context.settings(ctx).service.name)
+
+
+def _closed(books: Books, number: str) -> dict[str, Any] | None:
+    return next((document for document in books.documents() if document["number"] == number), None)
+
+
+def _check_month(month: str) -> None:
+    from functions.metering.usage import month_span
+
+    try:
+        month_span(month)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise Failure(f"--amount {text!r}: an amount such as 5 or 12.50 was expected")
+    return amount

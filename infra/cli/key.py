@@ -11,20 +11,23 @@ import typer
 
 from infra.cli.console import Failure, escape, print_json, show, table, time_text
 from infra.cli.context import (
-    HOST,
-    PORT,
+    LOCAL,
     AsJson,
     CustomerArgument,
+    OnStage,
+    base_url,
     find_customer,
     find_payer,
     names_by_id,
     now_ms,
+    on,
+    place,
     settings,
-    workspace,
 )
 
 if TYPE_CHECKING:
     from functions.access.keys import KeyRecord
+    from infra.place import Place
 
 app = typer.Typer(help="Issue, list, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -49,6 +52,7 @@ def issue(
     models: Annotated[
         str, typer.Option("--models", metavar="A,B", help="Models the key may call. Default: all.")
     ] = "",
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Issue a key to a customer and show it, this once.
@@ -57,42 +61,44 @@ def issue(
     """
     from infra.plans import publish_plans
 
-    configured, place = settings(ctx), workspace(ctx)
+    configured, where = settings(ctx), place(ctx, stage)
     scope = tuple(sorted({name.strip() for name in models.split(",") if name.strip()}))
     if plan not in configured.plans:
         raise Failure(f"there is no plan {plan!r}: service.toml has {', '.join(configured.plans)}")
     if unknown := set(scope) - set(configured.models.serve):
         served = ", ".join(configured.models.serve)
         raise Failure(f"{', '.join(sorted(unknown))} is not served: service.toml serves {served}")
-    holder = find_customer(place, customer)
-    publish_plans(configured, place)
-    with closing(place.keys()) as keys:
+    holder = find_customer(where, customer)
+    if stage is None:  # a stage has the plans that it was deployed with
+        publish_plans(configured, where)
+    with closing(where.keys()) as keys:
         key, record = keys.issue(holder.customer_id, plan, models=scope)
     if as_json:
         return print_json({"key": key, **document(record)})
     show(f"Key {record.key_id} for [bold]{escape(holder.name)}[/] on plan {record.plan.version}.")
-    _reveal(key, (scope or configured.models.serve)[0])
+    _reveal(key, (scope or configured.models.serve)[0], where)
 
 
 @app.command("list")
 def list_(
     ctx: typer.Context,
     customer: Annotated[str | None, typer.Option("--customer", help="Only keys of this customer.")] = None,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """List keys, never their values.
 
     Example: payphone key list --customer ada@example.com
     """
-    place = workspace(ctx)
-    of = find_payer(place, customer) if customer else None
-    names = names_by_id(place)
-    with closing(place.keys()) as keys:
+    where = place(ctx, stage)
+    of = find_payer(where, customer) if customer else None
+    names = names_by_id(where)
+    with closing(where.keys()) as keys:
         found = keys.list(of)
     if as_json:
         return print_json({"keys": [document(record) for record in found]})
     if not found:
-        return show("No keys yet. Issue one: [bold]payphone key issue CUSTOMER --plan starter[/]")
+        return show(f"No keys yet. Issue one: [bold]payphone key issue CUSTOMER --plan starter{on(stage)}[/]")
     rows = (
         (
             record.key_id,
@@ -114,6 +120,7 @@ def rotate(
     grace: Annotated[
         str, typer.Option("--grace", help="How long the old key goes on working: 90s, 30m, 24h, 7d or 0.")
     ] = "24h",
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Replace a key by a new one; the old one works on through the grace period.
@@ -121,29 +128,30 @@ def rotate(
     Example: payphone key rotate key_7f3a --grace 24h
     """
     grace_ms = duration_ms(grace)
-    with closing(workspace(ctx).keys()) as keys:
+    where = place(ctx, stage)
+    with closing(where.keys()) as keys:
         key, record = keys.rotate(key_id, grace_ms)
     if as_json:
         return print_json({"key": key, "replaces": key_id, **document(record)})
     until = f"works for another {grace}" if grace_ms else "works no more"
     show(f"Key {record.key_id} replaces {key_id}, which {until}.")
-    _reveal(key, (record.models or settings(ctx).models.serve)[0])
+    _reveal(key, (record.models or settings(ctx).models.serve)[0], where)
 
 
 @app.command()
-def revoke(ctx: typer.Context, key_id: KeyId, as_json: AsJson = False) -> None:
-    """Revoke a key at once.
+def revoke(ctx: typer.Context, key_id: KeyId, stage: OnStage = None, as_json: AsJson = False) -> None:
+    """Revoke a key: here at once, on a stage within five seconds.
 
     Example: payphone key revoke key_7f3a
     """
-    with closing(workspace(ctx).keys()) as keys:
+    with closing(place(ctx, stage).keys()) as keys:
         revoked = keys.revoke(key_id)
     if as_json:
         return print_json(document(revoked))
     show(f"Key {key_id} is revoked.")
 
 
-def curl(key: str, model: str, url: str = f"http://{HOST}:{PORT}") -> str:
+def curl(key: str, model: str, url: str = LOCAL) -> str:
     """The command line that makes one call with a key."""
     body = json.dumps({"instances": ["A wonderful little film."]})
     return f"curl {url}/v1/models/{model}/predict -H 'x-api-key: {key}' --json '{body}'"
@@ -182,9 +190,8 @@ def _state_text(record: KeyRecord) -> str:
     return text[state(record)]
 
 
-def _reveal(key: str, model: str) -> None:
-    show(
-        f"\n  [bold green]{key}[/]\n",
-        "Keep it: it is shown this once. With `payphone serve` running, try it:\n",
-    )
-    typer.echo(f"  {curl(key, model)}\n")
+def _reveal(key: str, model: str, where: Place) -> None:
+    url = base_url(where)
+    hint = "With `payphone serve` running, try it" if url == LOCAL else "Try it"
+    show(f"\n  [bold green]{key}[/]\n", f"Keep it: it is shown this once. {hint}:\n")
+    typer.echo(f"  {curl(key, model, url)}\n")

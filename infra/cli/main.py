@@ -13,9 +13,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from infra.cli import customer, doctor, invoice, key, model, predict, quickstart, serve, usage
+from infra.cli import (
+    customer,
+    deploy,
+    doctor,
+    invoice,
+    key,
+    layer,
+    model,
+    predict,
+    price,
+    quickstart,
+    reconcile,
+    serve,
+    usage,
+)
 from infra.cli.console import report
-from infra.cli.context import Places
+from infra.cli.context import DEFAULT_SERVICE, DEFAULT_STATE, Places
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage. With --json the result is one JSON document on "
@@ -24,7 +38,10 @@ EPILOG = (
 
 
 # As one meets them.
-ORDER = ("quickstart", "model", "predict", "serve", "customer", "key", "usage", "invoice", "doctor")
+ORDER = (
+    *("quickstart", "model", "predict", "serve", "customer", "key", "usage", "price", "invoice", "reconcile"),
+    *("layer", "deploy", "diff", "destroy", "doctor"),
+)
 
 
 class Root(TyperGroup):
@@ -68,14 +85,14 @@ def place(
     ctx: typer.Context,
     state: Annotated[
         Path, typer.Option("--state", envvar="PAYPHONE_STATE", help="Folder that holds all state.")
-    ] = Path(".payphone"),
+    ] = DEFAULT_STATE,
     service: Annotated[
         Path | None,
         typer.Option("--service", envvar="PAYPHONE_SERVICE", help="Settings. Default: infra/service.toml."),
     ] = None,
 ) -> None:
     """Keep where things are for the command that follows."""
-    ctx.obj = Places(state, service or Path(__file__).parents[1] / "service.toml")
+    ctx.obj = Places(state, service or DEFAULT_SERVICE)
 
 
 app.command()(quickstart.quickstart)
@@ -85,5 +102,11 @@ app.command()(predict.predict)
 app.add_typer(customer.app, name="customer")
 app.add_typer(key.app, name="key")
 app.command()(usage.usage)
+app.command()(price.price)
 app.add_typer(invoice.app, name="invoice")
+app.command()(reconcile.reconcile)
+app.add_typer(layer.app, name="layer")
+app.command()(deploy.deploy)
+app.command()(deploy.diff)
+app.command()(deploy.destroy)
 app.command()(doctor.doctor)

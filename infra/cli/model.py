@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.console import escape, print_json, show, size_text, table
-from infra.cli.context import AsJson, workspace
+from infra.cli import model_add
+from infra.cli.console import Failure, escape, print_json, show, size_text, table
+from infra.cli.context import AsJson, OnStage, place, target, workspace
 
 if TYPE_CHECKING:
     from models.manifest import Manifest
@@ -60,15 +61,18 @@ def train(
         show(f"Version {live} still answers calls: [bold]payphone model promote {name} {manifest.version}[/]")
 
 
+app.command("add")(model_add.add)
+
+
 @app.command("list")
-def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) -> None:
     """List the published models, and what the catalog has besides.
 
     Example: payphone model list
     """
     from models.catalog.entries import CATALOG
 
-    registry = workspace(ctx).registry()
+    registry = place(ctx, stage).registry()
     published = {name: (registry.live(name), registry.versions(name)) for name in registry.models()}
     trainable = sorted(CATALOG.keys() - published.keys())
     if as_json:
@@ -90,13 +94,14 @@ def show_(
     ctx: typer.Context,
     name: Name,
     version: Annotated[str | None, typer.Option("--version", help="Default: the live one.")] = None,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is known of a model version.
 
     Example: payphone model show sentiment --version 1
     """
-    registry = workspace(ctx).registry()
+    registry = place(ctx, stage).registry()
     manifest = registry.manifest(name, version)
     live = registry.live(name) == manifest.version
     if as_json:
@@ -137,30 +142,55 @@ def promote(
     ctx: typer.Context,
     name: Name,
     version: Annotated[str, typer.Argument(help="A published version.")],
+    stage: OnStage = None,
+    share: Annotated[
+        int,
+        typer.Option("--share", min=1, max=100, metavar="PERCENT", help="Try it with a share of the calls."),
+    ] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Make a version the one that answers calls.
 
-    Example: payphone model promote sentiment 2
+    Example: payphone model promote sentiment 2 --stage prod --share 10
     """
-    previous = workspace(ctx).registry().promote(name, version)
+    if stage is None:
+        if share < 100:
+            raise Failure("a share of the calls takes a stage on AWS: add --stage")
+        previous = workspace(ctx).registry().promote(name, version)
+    else:
+        from infra import rollout
+
+        to, registry = target(ctx, stage), place(ctx, stage).registry()
+        previous = rollout.promote(to, registry, name, version, share / 100)
     if as_json:
-        return print_json({"model": name, "live": version, "previous": previous})
+        on_trial = {"trial": version, "share": share} if share < 100 else {}
+        live = previous if on_trial else version
+        return print_json({"model": name, "live": live, "previous": previous, **on_trial})
+    if share < 100:
+        return show(f"{escape(name)} {version} gets {share}% of the calls now, {previous} the others.")
     if previous == version:
         return show(f"{escape(name)} {version} is live already.")
     show(f"{escape(name)} {version} is live now, in place of {previous}.")
 
 
 @app.command()
-def rollback(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Make the version live again that was live before.
+def rollback(ctx: typer.Context, name: Name, stage: OnStage = None, as_json: AsJson = False) -> None:
+    """Make the version live again that was live before, or end a trial.
 
     Example: payphone model rollback sentiment
     """
-    registry = workspace(ctx).registry()
-    previous, version = registry.live(name), registry.rollback(name)
+    registry = place(ctx, stage).registry()
+    previous: str | None
+    if stage is None:
+        previous, version = registry.live(name), registry.rollback(name)
+    else:
+        from infra import rollout
+
+        previous, version = rollout.rollback(target(ctx, stage), registry, name)
     if as_json:
         return print_json({"model": name, "live": version, "previous": previous})
+    if previous == version:
+        return show(f"The trial is over: {escape(name)} {version} has all calls again.")
     show(f"{escape(name)} {version} is live again, in place of {previous}.")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +47,7 @@ def quickstart(
     place, settings = context.workspace(ctx), context.settings(ctx)
     with StepBars() as bars:
         built = build(MODEL, place, bars.on_progress, force=force)
+    place.registry().promote(MODEL, built.manifest.version)
     if not as_json:
         _tell_built(built)
 
@@ -65,7 +69,7 @@ def quickstart(
     else:
         _tell_calls(exchanges)
         show(invoice_table(invoice, customer.name))
-        _tell_end(counts, billed, key, context.PORT, summary["seconds"])
+        _tell_end(counts, billed, key, _program(ctx), summary["seconds"])
     if counts["answered"] != billed:
         raise Unexpected(f"{counts['answered']} calls were answered and {billed} billed")
 
@@ -109,18 +113,28 @@ def _tell_calls(exchanges: list[Exchange]) -> None:
     show(table(("What the customer sent", ">HTTP", "What came back", ""), rows, "Calls"))
 
 
-def _tell_end(counts: dict[str, int], billed: int, key: str, port: int, seconds: float) -> None:
+def _program(ctx: typer.Context) -> str:
+    """How to call this program again, with the same state and settings."""
+    name = "payphone" if shutil.which("payphone") else os.path.relpath(sys.argv[0])
+    given, usual = context.places(ctx), context.DEFAULT_STATE
+    state = "" if given.state == usual else f" --state {given.state}"
+    service = "" if given.service == context.DEFAULT_SERVICE else f" --service {given.service}"
+    return name + state + service
+
+
+def _tell_end(counts: dict[str, int], billed: int, key: str, program: str, seconds: float) -> None:
+    port, program = context.PORT, escape(program)
     show(
         f"[bold]{counts['answered']} calls answered, {billed} billed.[/] "
         f"{counts['replayed']} replayed and {counts['refused']} refused: not billed. {seconds:.0f} s.",
         "",
         "Go on with:",
-        f"  [cyan]payphone serve --port {port}[/]",
+        f"  [cyan]{program} serve --port {port}[/]",
         f"  [cyan]curl http://127.0.0.1:{port}/v1/models/{MODEL}/predict -H 'x-api-key: {key}' \\\\[/]",
         "  [cyan]  -H 'content-type: application/json' -d '{\"instances\": \\[\"I liked it.\"]}'[/]",
-        "  [cyan]payphone usage[/]",
-        "  [cyan]payphone invoice show ada@example.com[/]",
-        "  [cyan]payphone --help[/]",
+        f"  [cyan]{program} usage[/]",
+        f"  [cyan]{program} invoice show ada@example.com[/]",
+        f"  [cyan]{program} --help[/]",
     )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.cli import context
 from infra.cli.console import bar, escape, print_json, show, table
-from infra.cli.context import AsJson, Month, find_payer, names_by_id, workspace
+from infra.cli.context import AsJson, Month, OnStage, find_payer, names_by_id
 
 if TYPE_CHECKING:
     from functions.metering.usage import UsageReader
@@ -32,6 +33,7 @@ def usage(
     month: Month = None,
     customer: Annotated[str | None, typer.Option("--customer", help="Only calls of this customer.")] = None,
     by: Annotated[By, typer.Option("--by", help="What to group by.")] = By.DAY,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the billed calls of a month.
@@ -39,7 +41,7 @@ def usage(
     Example: payphone usage --month 2026-11 --by model
     """
     assert month is not None
-    place = workspace(ctx)
+    place = context.place(ctx, stage)
     of = find_payer(place, customer) if customer else None
     names = names_by_id(place)
     calls, units = _count(place.usage(), month, of, by)

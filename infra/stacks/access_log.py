@@ -11,10 +11,10 @@ from __future__ import annotations
 from aws_cdk import aws_kinesisfirehose as firehose
 from constructs import Construct
 
-from infra.stacks.parts import Common, acknowledge, allow, role
+from infra.stacks.parts import Common, allow, role
 from infra.stacks.storage import Storage
 
-PREFIX = "access-log/"
+PREFIX = "access-log"
 
 # Values that are numbers stand without quotes; none of them can be missing.
 _NUMBERS = {
@@ -31,12 +31,11 @@ _TEXTS = {
     "path": "$context.path",
     "resource": "$context.resourcePath",
     "error": "$context.error.responseType",
+    "model": "",  # the gateway can't name it; `resource` holds it
 }
-FORMAT = "{%s}" % ",".join(
-    [f'"{name}":{value}' for name, value in _NUMBERS.items()]
-    + [f'"{name}":"{value}"' for name, value in _TEXTS.items()]
-    + ['"model":""']
-)
+_FIELDS = [f'"{name}":{value}' for name, value in _NUMBERS.items()]
+_FIELDS += [f'"{name}":"{value}"' for name, value in _TEXTS.items()]
+FORMAT = f"{{{','.join(_FIELDS)}}}"
 
 
 def stream(scope: Construct, common: Common, storage: Storage) -> firehose.CfnDeliveryStream:
@@ -45,7 +44,7 @@ def stream(scope: Construct, common: Common, storage: Storage) -> firehose.CfnDe
         scope,
         "AccessLogRole",
         "firehose.amazonaws.com",
-        allow(["s3:PutObject", "s3:AbortMultipartUpload"], storage.archive.arn_for_objects(f"{PREFIX}*")),
+        allow(["s3:PutObject", "s3:AbortMultipartUpload"], storage.objects(storage.archive, PREFIX)),
         allow(["s3:GetBucketLocation", "s3:ListBucket"], storage.archive.bucket_arn),
         *([allow(["kms:GenerateDataKey", "kms:Decrypt"], storage.key.key_arn)] if storage.key else []),
     )
@@ -62,8 +61,8 @@ def stream(scope: Construct, common: Common, storage: Storage) -> firehose.CfnDe
             firehose.CfnDeliveryStream.ExtendedS3DestinationConfigurationProperty(
                 bucket_arn=storage.archive.bucket_arn,
                 role_arn=writer.role_arn,
-                prefix=PREFIX,
-                error_output_prefix="failed/access-log/",
+                prefix=f"{PREFIX}/",
+                error_output_prefix=f"{PREFIX}/failed/",
                 buffering_hints=firehose.CfnDeliveryStream.BufferingHintsProperty(
                     interval_in_seconds=60, size_in_m_bs=16
                 ),

@@ -10,17 +10,19 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra.pack import Packed
-from infra.stacks.parts import Common, Deployed, allow, function, layer
+from infra.stacks.parts import OLDER_PYTHON, Common, Deployed, acknowledge, allow, function, layer
 from infra.stacks.storage import Storage
 
-FAILED = "aws/lambda/*"
+FAILED = "aws/lambda"
 LATE_MS = 3600 * 1000  # an hour behind leaves 23 to mend it in
 RETRIES = 5
 BATCH = 500
@@ -38,8 +40,14 @@ class Billing(cdk.Stack):
         self._web = layer(self, "Web", packed.web.path, "FastAPI, Mangum and Powertools")
         meter, seal = self._meter(), self._seal()
         topic = self._topic()
+        listing = {"IAM5[Resource::*]": "dynamodb:ListStreams knows no narrower resource."}
+        acknowledge(self, {**storage.findings, **OLDER_PYTHON, **listing})
         self._alarm(
-            "MeterLate", meter.metric("IteratorAge", statistic="Maximum"), LATE_MS, "rows wait to be archived", topic
+            "MeterLate",
+            meter.metric("IteratorAge", statistic="Maximum"),
+            LATE_MS,
+            "rows wait to be archived",
+            topic,
         )
         self._alarm(
             "MeterFailed", meter.metric_errors(statistic="Sum"), 1, "rows could not be archived", topic
@@ -53,8 +61,8 @@ class Billing(cdk.Stack):
             "meter",
             512,
             60,
-            allow(["s3:PutObject"], storage.archive.arn_for_objects("usage/*")),
-            allow(["s3:PutObject"], storage.archive.arn_for_objects(FAILED)),
+            allow(["s3:PutObject"], storage.objects(storage.archive, "usage")),
+            allow(["s3:PutObject"], storage.objects(storage.archive, FAILED)),
             allow(["s3:ListBucket"], storage.archive.bucket_arn),
             allow(
                 ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
@@ -84,14 +92,14 @@ class Billing(cdk.Stack):
 
     def _seal(self) -> lambda_.Function:
         storage = self._storage
-        ours = [storage.archive.arn_for_objects(f"{part}/*") for part in ("usage", "seals")]
+        ours = [storage.objects(storage.archive, part) for part in ("usage", "seals")]
         seal = self._function(
             "seal",
             1024,
             900,
             allow(["s3:GetObject", "s3:PutObject"], *ours),
             allow(["s3:ListBucket"], storage.archive.bucket_arn),
-            allow(["dynamodb:GetItem", "dynamodb:UpdateItem"], storage.ledger.table_arn),
+            allow(["dynamodb:Scan", "dynamodb:UpdateItem"], storage.ledger.table_arn),
         )
         nightly = events.CfnRule(
             self,
@@ -121,13 +129,22 @@ class Billing(cdk.Stack):
         deployed = Deployed(handler, code, [self._web], environment, memory, timeout, handler.capitalize())
         return function(self, handler.capitalize(), self._common, deployed, rights, self._storage.key)
 
-    def _topic(self) -> sns.CfnTopic | None:
+    def _topic(self) -> sns.Topic | None:
         """Where alarms go, if anybody is to hear of them."""
         address = self._common.aws.alarms_to
         if not address:
             return None
-        heard = sns.CfnTopic.SubscriptionProperty(endpoint=address, protocol="email")
-        return sns.CfnTopic(self, "Alarms", subscription=[heard])
+        topic = sns.Topic(self, "Alarms", enforce_ssl=True)
+        topic.add_subscription(subscriptions.EmailSubscription(address))
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return topic
 
     def _alarm(
         self,
@@ -135,7 +152,7 @@ class Billing(cdk.Stack):
         metric: cloudwatch.Metric,
         threshold: int,
         meaning: str,
-        topic: sns.CfnTopic | None,
+        topic: sns.Topic | None,
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
@@ -148,6 +165,4 @@ class Billing(cdk.Stack):
             alarm_description=f"Payphone {self._common.target.stage}: {meaning}",
         )
         if topic:
-            raw = alarm.node.default_child
-            assert isinstance(raw, cloudwatch.CfnAlarm)
-            raw.alarm_actions = [topic.ref]
+            alarm.add_alarm_action(actions.SnsAction(topic))

@@ -21,7 +21,7 @@ from infra.pack import Packed
 from infra.rollout import ALIAS
 from infra.service import Settings
 from infra.stacks import access_log, problems
-from infra.stacks.parts import Common, Deployed, allow, function, layer, logical
+from infra.stacks.parts import OLDER_PYTHON, Common, Deployed, acknowledge, allow, function, layer, logical
 from infra.stacks.storage import BY_CUSTOMER, Storage
 
 CONTROL_SECONDS = 25  # under the gateway's 29, so that it is the function that says what took too long
@@ -29,6 +29,15 @@ GATEWAY_MS = 29_000
 
 # Addresses that need no key: what a client looks at before it has one.
 OPEN = ("docs", "openapi.json", "static-offline-docs", "v2/health")
+
+REASONS = {
+    "APIG2": "The functions check every body, against its model, and say what is wrong with it.",
+    "APIG3": "A firewall costs money at rest: `web_acl` in service.toml puts one in front.",
+    "APIG4": "Callers are known by API keys; what needs none is documentation and health.",
+    "APIG6": "The gateway's execution log would hold payloads; the access log has every answer.",
+    "COG4": "Callers are programs with API keys, not users who sign in.",
+    **OLDER_PYTHON,
+}
 
 
 class Gateway(cdk.Stack):
@@ -61,6 +70,7 @@ class Gateway(cdk.Stack):
         plans = {plan.name: self._plan(plan) for plan in settings.plans.values()}
         self._front(settings)
         self._outputs(plans)
+        acknowledge(self, {**storage.findings, **REASONS})
 
     def _control(self, settings: Settings, packed: Packed) -> lambda_.Function:
         storage, common = self._storage, self._common
@@ -77,8 +87,8 @@ class Gateway(cdk.Stack):
             allow(["dynamodb:GetItem"], storage.access.table_arn),
             allow(["dynamodb:Query"], index),
             allow(["s3:ListBucket"], storage.archive.bucket_arn, storage.models.bucket_arn),
-            allow(["s3:GetObject"], *(storage.archive.arn_for_objects(f"{part}/*") for part in ("usage", "seals"))),
-            allow(["s3:GetObject"], *(storage.models.arn_for_objects(f"{part}/*") for part in ("models", "plans"))),
+            allow(["s3:GetObject"], *(storage.objects(storage.archive, part) for part in ("usage", "seals"))),
+            allow(["s3:GetObject"], *(storage.objects(storage.models, part) for part in ("models", "plans"))),
         ]
         described = Deployed(
             "control", packed.code["control"].path, [web], environment, 1024, CONTROL_SECONDS, "Control plane"
@@ -198,7 +208,7 @@ class Gateway(cdk.Stack):
                 rest_api_id=self.api.rest_api_id,
                 stage=self.api.deployment_stage.stage_name,
             )
-            mapping.add_dependency(domain)
+            mapping.add_resource_dependency(domain)
             cdk.CfnOutput(self, "DomainTarget", value=domain.attr_regional_domain_name)
         if aws.web_acl:
             wafv2.CfnWebACLAssociation(
@@ -206,16 +216,12 @@ class Gateway(cdk.Stack):
             )
 
     def _outputs(self, plans: dict[str, apigateway.CfnUsagePlan]) -> None:
-        storage, aws = self._storage, self._common.aws
+        aws = self._common.aws
         url = f"https://{aws.domain}/" if aws.domain else self.api.url
         outputs = {
             "ApiUrl": url,
             "ApiId": self.api.rest_api_id,
-            "LedgerTable": storage.ledger.table_name,
-            "AccessTable": storage.access.table_name,
-            "CustomersTable": storage.customers.table_name,
-            "ArchiveBucket": storage.archive.bucket_name,
-            "ModelsBucket": storage.models.bucket_name,
+            **self._storage.names(),
             "PlanIds": self.to_json_string({name: plan.ref for name, plan in plans.items()}),
         }
         for name, value in outputs.items():

@@ -29,6 +29,8 @@ RUNTIMES = {
 RETENTION = dict(zip(RETENTION_DAYS, logs.RetentionDays, strict=False))  # CDK names them in this order
 MACHINES = {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}
 
+OLDER_PYTHON = {"L1": "service.toml names the Python version; it takes only those that AWS supports."}
+
 
 class Common(NamedTuple):
     """What every stack is told."""
@@ -73,7 +75,7 @@ def role(scope: Construct, name: str, service: str, *statements: iam.PolicyState
     return iam.Role(
         scope,
         name,
-        assumed_by=iam.ServicePrincipal(service),  # type: ignore[arg-type]
+        assumed_by=iam.ServicePrincipal(service),
         inline_policies={"rights": iam.PolicyDocument(statements=[*statements, denied])},
     )
 
@@ -117,8 +119,8 @@ def function(
         memory_size=deployed.memory,
         timeout=cdk.Duration.seconds(deployed.timeout),
         reserved_concurrent_executions=deployed.reserved_concurrency,
-        role=role(scope, f"{name}Role", "lambda.amazonaws.com", *statements, *writes),  # type: ignore[arg-type]
-        log_group=log,  # type: ignore[arg-type]
+        role=role(scope, f"{name}Role", "lambda.amazonaws.com", *statements, *writes),
+        log_group=log,
         logging_format=lambda_.LoggingFormat.JSON,
         system_log_level_v2=lambda_.SystemLogLevel.WARN,
         application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
@@ -131,6 +133,7 @@ def layer(scope: Construct, name: str, path: Path, description: str) -> lambda_.
     return lambda_.LayerVersion(
         scope,
         name,
+        layer_version_name=f"{cdk.Stack.of(scope).stack_name}-{name}",
         code=lambda_.Code.from_asset(str(path)),
         description=description,
         removal_policy=cdk.RemovalPolicy.RETAIN,

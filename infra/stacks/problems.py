@@ -59,7 +59,7 @@ def add_to(api: apigateway.RestApi) -> None:
             type=apigateway.ResponseType.of(name),
             status_code=str(status),
             response_headers={
-                "content-type": f"'{CONTENT_TYPE}'",
+                "Content-Type": f"'{CONTENT_TYPE}'",
                 "x-request-id": "context.extendedRequestId",
                 **{header: f"'{value}'" for header, value in headers.items()},
             },

@@ -17,7 +17,7 @@ from constructs import Construct
 
 from infra.pack import Packed, PackedModel
 from infra.rollout import ALIAS, VERSION_VARIABLE, Live
-from infra.stacks.parts import Common, Deployed, allow, function, layer, logical
+from infra.stacks.parts import OLDER_PYTHON, Common, Deployed, acknowledge, allow, function, layer, logical
 from infra.stacks.storage import Storage
 
 PREDICT_SECONDS = 25  # under the gateway's 29: a function that is cut off can still void its row
@@ -42,6 +42,7 @@ class Serving(cdk.Stack):
         self._runtime = layer(self, "Runtime", packed.runtime.path, "LiteRT")
         for model in packed.models:
             self._model(model, live.get(model.manifest.name), api_arn)
+        acknowledge(self, {**storage.findings, **OLDER_PYTHON})
 
     def _model(self, model: PackedModel, live: Live | None, api_arn: str) -> None:
         name, version = model.manifest.name, model.manifest.version
@@ -92,7 +93,7 @@ class Serving(cdk.Stack):
         else:
             place = f"models/{name}/{version}"
             environment["PAYPHONE_ARTIFACT"] = f"s3://{storage.models.bucket_name}/{place}"
-            rights.append(allow(["s3:GetObject"], storage.models.arn_for_objects(f"{place}/*")))
+            rights.append(allow(["s3:GetObject"], storage.objects(storage.models, place)))
         deployed = Deployed(
             "predict",
             self._packed.code["predict"].path,
@@ -104,6 +105,4 @@ class Serving(cdk.Stack):
             model.settings.reserved_concurrency,
         )
         identity = f"Predict{logical(name)}"
-        return function(
-            self, identity, common, deployed, rights, storage.key, common.target.function(name)
-        )
+        return function(self, identity, common, deployed, rights, storage.key, common.target.function(name))

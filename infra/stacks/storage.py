@@ -44,6 +44,34 @@ class Storage(cdk.Stack):
         self.customers = self._table("Customers", "id")
         self.archive = self._bucket("Archive")
         self.models = self._bucket("Models")
+        # A deploy publishes into the bucket before there is a main stack, and destroy comes after it.
+        for output, value in self.names().items():
+            cdk.CfnOutput(self, f"{output}Output", value=value).override_logical_id(output)
+        self.findings: dict[str, str] = {}
+        self._exported: dict[str, str] = {}
+
+    def names(self) -> dict[str, str]:
+        """The names of tables and buckets, as outputs name them."""
+        return {
+            "LedgerTable": self.ledger.table_name,
+            "AccessTable": self.access.table_name,
+            "CustomersTable": self.customers.table_name,
+            "ArchiveBucket": self.archive.bucket_name,
+            "ModelsBucket": self.models.bucket_name,
+        }
+
+    def objects(self, bucket: s3.Bucket, prefix: str) -> str:
+        """The ARN of all objects below a prefix, for a stack that grants a right on them.
+
+        That stack acknowledges `findings`, which then say why there is a wildcard.
+        """
+        export = f"{self.stack_name}-{bucket.node.id.lower()}"
+        if export not in self._exported:
+            self._exported[export] = self.export_value(bucket.bucket_arn, name=export)
+        self.findings[f"IAM5[Resource::{export}/{prefix}/*]"] = (
+            f"What comes to lie below {prefix}/ is not known before; nothing outside of it is granted."
+        )
+        return f"{self._exported[export]}/{prefix}/*"
 
     def _key(self) -> kms.Key:
         key = kms.Key(self, "Key", enable_key_rotation=True, removal_policy=cdk.RemovalPolicy.RETAIN)
@@ -93,9 +121,7 @@ class Storage(cdk.Stack):
             enforce_ssl=True,
             minimum_tls_version=1.2,
             versioned=True,
-            lifecycle_rules=[
-                s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))
-            ],
+            lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         acknowledge(bucket, {"S1": UNLOGGED})

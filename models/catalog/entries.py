@@ -1,6 +1,7 @@
 """The catalog: each entry's model.toml as typed, checked settings, and the way to its train.py.
 
-A new entry is one folder with these two files, and one line in CATALOG.
+A new entry is one folder with these two files, and one line in CATALOG. Its URL data may lie in the
+cache beforehand, where there is no way out (`Workspace.data`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,24 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from models.data import DataFile, PackageFile, UrlFile
+from models.data import DataFile, PackageFile, UrlArchive, UrlFile
 from models.manifest import Gate
 from models.trained import Trainer
 
-CATALOG = {"sentiment": "models.catalog.sentiment"}
+CATALOG = {
+    "diagnosis": "models.catalog.diagnosis",
+    "diagnosis-svm": "models.catalog.diagnosis_svm",
+    "digits": "models.catalog.digits",
+    "embed": "models.catalog.embed",
+    "fraud": "models.catalog.fraud",
+    "power-demand": "models.catalog.power_demand",
+    "recommend": "models.catalog.recommend",
+    "sentiment": "models.catalog.sentiment",
+    "sentiment-svm": "models.catalog.sentiment_svm",
+    "sentiment-transformer": "models.catalog.sentiment_transformer",
+    "speaker": "models.catalog.speaker",
+    "spoken-digits": "models.catalog.spoken_digits",
+}
 
 
 class UnknownEntry(KeyError):
@@ -116,4 +130,6 @@ def parse_entry(name: str, text: str, where: str) -> Entry:
 
 
 def _data_file(value: Mapping[str, str]) -> DataFile:
-    return UrlFile(**value) if "url" in value else PackageFile(**value)
+    if "url" in value:
+        return UrlArchive(**value) if "folder" in value else UrlFile(**value)
+    return PackageFile(**value)

@@ -10,7 +10,12 @@ from typing import Any, Protocol, cast
 
 from models.convert.tflite import Graph
 
-SOURCES = {"keras": "models.convert.keras"}
+SOURCES = {
+    "factorization": "models.convert.factorization",
+    "keras": "models.convert.keras",
+    "scikit-learn": "models.convert.scikit.source",
+    "tensorflow": "models.convert.module",
+}
 
 
 class Source(Protocol):

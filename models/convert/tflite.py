@@ -14,17 +14,16 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from models.convert.errors import ConversionError
 from models.manifest import Signature, TensorSpec
+
+__all__ = ["ConversionError", "Graph", "save", "signatures", "write"]
 
 # The converter's message names an op it has no builtin for, and in a location the scopes it came from.
 _REFUSED = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _PLACE = re.compile(r'"(\w+):", "([^"@]+)@')
 
 REMEDY = "Use layers that have a LiteRT builtin, or do that step before the model, in its preprocessing"
-
-
-class ConversionError(RuntimeError):
-    """The model can't become a LiteRT file of builtin ops; the message names the part and the remedy."""
 
 
 class Graph(NamedTuple):

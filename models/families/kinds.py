@@ -12,7 +12,19 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from models.trained import Tell
 
-FAMILIES = {"lstm": "models.families.lstm"}
+FAMILIES = {
+    "cnn": "models.families.cnn",
+    "factorization": "models.families.factorization",
+    "forest": "models.families.forest",
+    "gru": "models.families.gru",
+    "linear-svm": "models.families.linear_svm",
+    "lstm": "models.families.lstm",
+    "minilm": "models.families.minilm",
+    "spectrogram": "models.families.spectrogram",
+    "svm": "models.families.svm",
+    "transformer": "models.families.transformer",
+    "tree": "models.families.tree",
+}
 
 
 class Rows(NamedTuple):

@@ -1,4 +1,4 @@
-"""CPU time of other processes, from the kernel's own clocks; the load of the machine decides wall time only."""
+"""CPU time of other processes, from the kernel's own clocks."""
 
 import time
 from pathlib import Path

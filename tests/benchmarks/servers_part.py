@@ -5,31 +5,20 @@ counts is requests a CPU second of the server's process tree: the load generator
 requests a second would measure that too. Each round starts every server anew, in turn.
 """
 
-import json
-import os
-import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import httpx
-
 from infra.plans import publish_plans
 from infra.service import load
-from tests.benchmarks import clocks, iris
+from tests.benchmarks import iris
+from tests.benchmarks.load import PEERS, PORT, Measured, run
 from tests.benchmarks.part import Bench, Part, Skipped, Table
 
-PEERS = Path(__file__).parent / "peers"
-CONNECTIONS = 16
 SECONDS = {"quick": 1, "full": 4}
 ROUNDS = {"quick": 1, "full": 3}
-PORT = "{port}"
 SERVICE = """
 [service]
 name = "Benchmark"
@@ -42,7 +31,17 @@ rate = 1_000_000
 burst = 1_000_000
 quota = 1_000_000_000
 """
-UVICORN = ("-m", "uvicorn", "--host", "127.0.0.1", "--port", PORT, "--no-access-log", "--log-level", "warning")
+UVICORN = (
+    "-m",
+    "uvicorn",
+    "--host",
+    "127.0.0.1",
+    "--port",
+    PORT,
+    "--no-access-log",
+    "--log-level",
+    "warning",
+)
 ROW = {"measures": iris.ROW}
 V2 = {"inputs": [{"name": "measures", "shape": [1, 4], "datatype": "FP32", "data": iris.ROW}]}
 
@@ -55,7 +54,6 @@ class Server(NamedTuple):
     arguments: tuple[str, ...]
     path: str = "/predict"
     body: object = ROW
-    folder: str = "."
     ratio: str = ""
 
 
@@ -73,24 +71,14 @@ SERVERS = (
     Server(
         "MLServer",
         "bench-mlserver",
-        ("-m", "mlserver", "start", "mlserver"),
+        ("-c", "from mlserver.cli import main; main()", "start", "mlserver_model"),
         "/v2/models/iris/infer",
         V2,
         ratio="server_vs_mlserver",
     ),
 )
 OURS = "Payphone: keys, throttle, quota, durable ledger, access log"
-
-
-class Measured(NamedTuple):
-    """One run of one server."""
-
-    per_cpu_second: float
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    memory_mb: float
-    start_cpu_ms: float
+FIGURES = tuple(server.ratio for server in SERVERS if server.ratio)
 
 
 def measure(bench: Bench) -> Part:
@@ -108,9 +96,12 @@ def measure(bench: Bench) -> Part:
                 continue
             bench.step(server.title)
             try:
-                runs.setdefault(server.title, []).append(_peer(bench, server, SECONDS[mode]))
+                measured = _peer(bench, server, SECONDS[mode])
             except Skipped as reason:
                 missing[server.title] = str(reason)
+                runs.pop(server.title, None)
+            else:
+                runs.setdefault(server.title, []).append(measured)
     return _part(runs, missing)
 
 
@@ -126,8 +117,8 @@ def _part(runs: dict[str, list[Measured]], missing: dict[str, str]) -> Part:
         for server in SERVERS
         if server.ratio
     }
-    columns = ("server", "requests a CPU s", "requests a s", "p50 ms", "p99 ms", "MB", "start, CPU ms", "Payphone ×")
-    return Part([Table("Servers", columns, rows)], ratios)
+    columns = ("server", "requests a CPU s", "requests a s", "p50 ms", "p99 ms", "MB", "start, CPU ms")
+    return Part([Table("Servers", (*columns, "Payphone ×"), rows)], ratios)
 
 
 def _ratio(runs: dict[str, list[Measured]], ours: str, theirs: str) -> float:
@@ -145,110 +136,9 @@ def _ours(bench: Bench, seconds: int) -> Measured:
     keys.close()
     command = [sys.executable, "-c", "from infra.cli.main import app; app()"]
     command += ["--state", str(workspace.root), "--service", str(service), "serve", "--port", PORT]
-    return _run(command, bench.root, "/v1/models/iris/predict", {"instances": [iris.ROW]}, key, bench, seconds)
+    return run(command, bench.root, iris.PATH, iris.BODY, key, bench, seconds)
 
 
 def _peer(bench: Bench, server: Server, seconds: int) -> Measured:
     python = bench.environment(server.lock) if server.lock else Path(sys.executable)
-    folder = PEERS
-    return _run([str(python), *server.arguments], folder, server.path, server.body, "none", bench, seconds)
-
-
-def _run(
-    command: list[str], folder: Path, path: str, body: object, key: str, bench: Bench, seconds: int
-) -> Measured:
-    """Start, warm up, measure, stop."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}{path}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment |= {
-        "BENCH_MODEL": str(bench.model_file),
-        "PYTHONPATH": str(PEERS),
-        "DO_NOT_TRACK": "1",
-        "BENTOML_DO_NOT_TRACK": "True",
-        "BENTOML_HOME": str(bench.folder / "bentoml"),
-        "MLSERVER_HTTP_PORT": str(port),
-        "MLSERVER_GRPC_PORT": str(_free_port()),
-        "MLSERVER_METRICS_PORT": str(_free_port()),
-        "MLSERVER_PARALLEL_WORKERS": "0",
-        "MLSERVER_DEBUG": "false",
-        "BENCH_BODY": json.dumps(body),
-        "BENCH_KEY": key,
-    }
-    with (bench.folder / "servers.log").open("ab") as log:
-        process = subprocess.Popen(
-            [argument.replace(PORT, str(port)) for argument in command],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        _wait(process, url, environment)
-        start_cpu_ms = clocks.tree_ns(process.pid) / 1e6
-        _wrk(url, environment, 1)
-        before = clocks.tree_ns(process.pid)
-        count, per_second, p50, p99 = _wrk(url, environment, seconds)
-        cpu = (clocks.tree_ns(process.pid) - before) / 1e9
-        return Measured(count / cpu, per_second, p50, p99, clocks.tree_mb(process.pid), start_cpu_ms)
-    finally:
-        _stop(process)
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, environment: dict[str, str]) -> None:
-    headers = {"content-type": "application/json", "x-api-key": environment["BENCH_KEY"]}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            answer = httpx.post(url, content=environment["BENCH_BODY"], headers=headers, timeout=10)
-        except httpx.TransportError:
-            time.sleep(0.05)
-            continue
-        if answer.status_code == 200:
-            return
-        time.sleep(0.05)
-    raise Skipped("it did not come up; see servers.log in the cache folder")
-
-
-def _wrk(url: str, environment: dict[str, str], seconds: int) -> tuple[int, float, float, float]:
-    """Requests answered, requests a second, median and 99th percentile of latency in ms."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(PEERS / "post.lua"), url]
-    text = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    if failed := re.search(r"Non-2xx.*", text):
-        raise Skipped(f"it refused calls: {failed[0]}")
-
-    def found(pattern: str) -> str:
-        match = re.search(pattern, text)
-        assert match, text
-        return match[1]
-
-    return (
-        int(found(r"(\d+) requests in")),
-        float(found(r"Requests/sec:\s+([\d.]+)")),
-        _milliseconds(found(r"50%\s+(\S+)")),
-        _milliseconds(found(r"99%\s+(\S+)")),
-    )
-
-
-def _milliseconds(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
-    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit]
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server's whole session, which is of our making."""
-    for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(patience)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    return run([str(python), *server.arguments], PEERS, server.path, server.body, "none", bench, seconds)

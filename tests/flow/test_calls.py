@@ -386,7 +386,7 @@ def test_a_tampered_model_is_refused_by_name_and_the_others_go_on(make_server):
             problem(client.post("/v1/models/broken/predict", json=CALL), 503, "model-unavailable")
             assert client.post(PATH, json=CALL).status_code == 200
             assert [m["name"] for m in client.get("/v1/models").json()["models"]] == ["sentiment"]
-        assert "broken version 1 is refused" in server.written()
+        assert "model broken version 1 can't be loaded" in server.written()
         assert len(server.rows()) == 1
 
 
@@ -409,3 +409,18 @@ def test_promoting_takes_effect_without_a_restart(make_server):
             replayed = client.post(PATH, json=CALL, headers=once).json()
             assert first["version"] == "1"
             assert (replayed["version"], replayed["usage"]["billed_version"]) == ("2", "1")
+
+
+def test_a_full_disk_is_a_503_and_bills_nothing(make_server):
+    with make_server() as server:
+        server.start("prlimit", "--fsize=200000")  # no file may grow beyond that: writes fail half-way
+        key, _ = server.issue()
+        with server.client(key) as client:
+            answers = [client.post(PATH, json=CALL) for _ in range(200)]
+            answered = [a for a in answers if a.status_code == 200]
+            refused = [a for a in answers if a.status_code != 200]
+            assert answered and refused
+            problem(refused[0], 503, "ledger-unavailable")
+            assert {a.status_code for a in refused} == {503}
+        rows = {row.call_id for row in server.rows()}
+        assert {a.headers["payphone-call-id"] for a in answered} == rows

@@ -16,6 +16,6 @@ def test_the_server_keeps_its_word(server, tmp_path):
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/openapi.json"]
     command += ["--header", f"x-api-key: {key}", "--checks", CHECKS, "--phases", "examples,coverage,fuzzing"]
     command += ["--max-examples", "40", "--seed", "1", "--continue-on-failure"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "Traceback" not in server.written()

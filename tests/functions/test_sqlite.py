@@ -1,5 +1,7 @@
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -99,3 +101,14 @@ def test_a_reader_can_not_write(path):
     connect(path, [FIRST]).close()
     with closing(connect_to_read(path, [FIRST])) as reader, pytest.raises(sqlite3.OperationalError):
         reader.execute("INSERT INTO a VALUES (2)")
+
+
+def test_another_process_that_lets_go_takes_no_row_with_it(path):
+    """POSIX locks belong to the process: a second connection must not drop those of the first."""
+    visit = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT x FROM a'); c.close()"
+    with closing(connect(path, [FIRST])) as first, closing(connect(path, [FIRST])):
+        subprocess.run([sys.executable, "-c", visit, path], check=True)
+        first.execute("INSERT INTO a VALUES (2)")
+        subprocess.run([sys.executable, "-c", visit, path], check=True)
+        with closing(sqlite3.connect(path)) as seen:
+            assert seen.execute("SELECT x FROM a").fetchall() == [(1,), (2,)]

@@ -22,4 +22,7 @@ def predict(row):
         _interpreter.set_tensor(_input, np.array([row], np.float32))
         _interpreter.invoke()
         scores = _interpreter.get_tensor(_output)[0].tolist()
-    return {"label": LABELS[scores.index(max(scores))], "probabilities": dict(zip(LABELS, scores, strict=True))}
+    return {
+        "label": LABELS[scores.index(max(scores))],
+        "probabilities": dict(zip(LABELS, scores, strict=True)),
+    }

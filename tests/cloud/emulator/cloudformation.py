@@ -7,8 +7,10 @@ from typing import Any
 
 from access_log import check_destination
 from ministack.services import apigateway_v1 as v1
-from ministack.services import lambda_svc
+from ministack.services import dynamodb, lambda_svc
 from ministack.services.cloudformation import provisioners
+
+CONCURRENCY, UNRESERVED = 1000, 100  # of an account, unless it asked for more
 
 
 def stage(name: str, properties: dict[str, Any]) -> None:
@@ -29,7 +31,22 @@ def rest_api(identity: str, properties: dict[str, Any]) -> None:
 def function(name: str, properties: dict[str, Any]) -> None:
     """ReservedConcurrentExecutions of a function."""
     reserved = properties.get("ReservedConcurrentExecutions")
+    if int(reserved or 0) > CONCURRENCY - UNRESERVED:
+        raise ValueError(
+            f"Specified ReservedConcurrentExecutions for function decreases account's "
+            f"UnreservedConcurrentExecution below its minimum value of [{UNRESERVED}]."
+        )
     lambda_svc._functions[name]["concurrency"] = None if reserved is None else int(reserved)
+
+
+def table(name: str, properties: dict[str, Any]) -> None:
+    """PointInTimeRecoverySpecification of a table."""
+    wanted = (properties.get("PointInTimeRecoverySpecification") or {}).get("PointInTimeRecoveryEnabled")
+    specification = {"PointInTimeRecoveryEnabled": str(wanted).lower() == "true"}
+    request = {"TableName": name, "PointInTimeRecoverySpecification": specification}
+    status, _, answer = dynamodb._update_continuous_backups(request)
+    if status >= 400:
+        raise ValueError(f"UpdateContinuousBackups of {name} failed: {answer!r}")
 
 
 def install() -> None:
@@ -37,6 +54,7 @@ def install() -> None:
     completions: dict[str, Callable[[str, dict[str, Any]], None]] = {
         "AWS::ApiGateway::Stage": stage,
         "AWS::ApiGateway::RestApi": rest_api,
+        "AWS::DynamoDB::Table": table,
         "AWS::Lambda::Function": function,
     }
     for resource, complete in completions.items():

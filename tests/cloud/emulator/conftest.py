@@ -1,4 +1,4 @@
-"""One local AWS for the whole session, and the small stack that its own tests deploy to it."""
+"""The small stack that the emulator's own tests deploy to it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "stack")]  # modules here run by path, outside any package
 
-from provision import Tools, prepare  # noqa: E402
-from server import REGION, LocalAws, running  # noqa: E402
+from server import REGION, LocalAws  # noqa: E402
 from template import key, template  # noqa: E402
 
 
@@ -53,17 +52,6 @@ def zipped(files: dict[str, Path]) -> bytes:
         for name, path in files.items():
             file.write(path, name)
     return archive.getvalue()
-
-
-@pytest.fixture(scope="session")
-def tools() -> Tools:
-    return prepare()
-
-
-@pytest.fixture(scope="session")
-def aws(tools: Tools) -> Iterator[LocalAws]:
-    with running(tools) as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ _build_event = v1._build_lambda_event_v1
 _invoke_proxy = v1._invoke_lambda_proxy_v1
 _shape_answer = v1._lambda_proxy_response
 _render_error = v1._gateway_error_response
+_request_value = v1._gateway_request_value
 _match = v1._match_resource_tree
 _match_greedy = v1._match_greedy_fallback
 _create_deployment = v1._create_deployment
@@ -222,6 +223,14 @@ def render_error(error: Any, request: dict) -> tuple[int, dict, bytes]:
     return status, headers, template.encode()
 
 
+def request_value(source: str, request: dict) -> str | None:
+    """A value that a header of a gateway response is mapped from: any $context variable, too."""
+    if source.startswith("context."):
+        found = CONTEXT.get().get(source.removeprefix("context."))
+        return found if isinstance(found, str) else None
+    return _request_value(source, request)
+
+
 def media_type_matches(media_type: str, binary_types: list[str]) -> bool:
     """Only the first type of an Accept header counts; `*/*` among the API's types matches anything."""
     return "*/*" in (binary_types or []) or _media_type_matches(
@@ -263,6 +272,7 @@ def install() -> None:
     v1._invoke_lambda_proxy_v1 = invoke_proxy
     v1._lambda_proxy_response = shape_answer
     v1._gateway_error_response = render_error
+    v1._gateway_request_value = request_value
     v1._media_type_matches = media_type_matches
     v1._create_deployment = create_deployment
     v1._match_resource_tree = lambda api, segments: _deployed(_match, api, segments)

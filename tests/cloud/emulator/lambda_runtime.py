@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -193,11 +194,23 @@ def unpacked_size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
+def by_weight(func: dict | None, qualifier: str | None) -> str | None:
+    """The version that an alias sends this call to, where it sends a share of them to another."""
+    alias = (func or {}).get("aliases", {}).get(qualifier) or {}
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    drawn = random.random()
+    for version, weight in weights.items():
+        drawn -= float(weight)
+        if drawn < 0:
+            return version
+    return qualifier
+
+
 def install(endpoint: str) -> None:
     """Run Python functions as above, and hold every function to Lambda's payload limit."""
     PythonFunction.endpoint, PythonFunction.isolated = endpoint, namespaces_allowed()
     worker_class, warm = core._worker_class_for, lambda_svc._execute_function_warm
-    dispatch = lambda_svc._execute_function_dispatch
+    dispatch, find = lambda_svc._execute_function_dispatch, lambda_svc._effective_func_record_for_qualifier
 
     def is_python(config: dict) -> bool:
         return str(config.get("Runtime", "")).startswith("python")
@@ -217,6 +230,10 @@ def install(endpoint: str) -> None:
             return {"error": True, "log": result.get("log", ""), "body": body}
         return result
 
+    def find_by_weight(func: dict | None, qualifier: str | None) -> tuple[dict | None, dict | None]:
+        return find(func, by_weight(func, qualifier))
+
     core._worker_class_for = choose_worker
+    lambda_svc._effective_func_record_for_qualifier = find_by_weight
     lambda_svc._execute_function_warm = execute
     lambda_svc._execute_function_dispatch = within_limits

@@ -44,6 +44,7 @@ if __name__ == "__main__":
     import cloudformation
     import gateway
     import lambda_runtime
+    import policies
     import streams
     import usage_plans
     from ministack import app
@@ -54,4 +55,5 @@ if __name__ == "__main__":
     access_log.install()
     usage_plans.install()
     cloudformation.install()
+    policies.install()
     app.main()

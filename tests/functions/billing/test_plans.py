@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from functions.billing.amounts import decimal_text
 from functions.billing.currencies import MINOR_UNIT
-from functions.billing.plans import Plan, PlanBook, UnknownPlan, decimal_text
+from functions.billing.plans import Plan, PlanBook, UnknownPlan
 
 STARTER = {"name": "starter", "currency": "USD", "price_per_call": "0.002"}
 
@@ -163,3 +164,50 @@ def test_canonical_json_reads_back_as_the_same_version(price, free, quota):
     again = Plan.model_validate_json(made.canonical())
     assert again == made
     assert again.version == made.version
+
+
+def test_versions_come_into_force_one_after_the_other(book: PlanBook):
+    assert book.in_force("starter") == []
+    for version, at in (("starter@1", 100), ("starter@1", 200), ("starter@2", 300), ("starter@1", 300)):
+        book.enforce(version, at)
+    book.enforce("starter-2@9", 50)
+    assert book.in_force("starter") == [(100, "starter@1"), (300, "starter@2"), (301, "starter@1")]
+
+
+def test_terms_as_they_change():
+    made = plan(
+        monthly_fee=9,
+        changes=[
+            {"effective_from": "2026-12-01T00:00:00+01:00", "monthly_fee": 0, "model_prices": {"a": 1}},
+            {"effective_from": "2027-01-01", "price_per_call": "0.004"},
+        ],
+    )
+    found = [(at, str(t.monthly_fee), str(t.price("a")), str(t.price("b"))) for at, t in made.schedule()]
+    assert found == [
+        (0, "9", "0.002", "0.002"),
+        (1796079600000, "0", "1", "0.002"),
+        (1798761600000, "0", "1", "0.004"),
+    ]
+    assert Plan.model_validate_json(made.canonical()) == made
+    assert (
+        b'"effective_from":"2026-11-30T23:00:00Z","model_prices":{"a":"1"},"monthly_fee":"0"'
+        in made.canonical()
+    )
+
+
+def test_the_versions_of_plans_without_new_settings_are_what_they_were():
+    versions = {plan().version, plan(free_calls=1000, rate=10, burst=20, quota=5, monthly_fee=49).version}
+    assert versions == {"starter@322d6d1a7107", "starter@14e7878ca54f"}
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        [{"price": 1}],
+        [{"model": "a", "price": 1}, {"model": "a", "price": 2}],
+        [{"model": "b", "price": 1}],
+    ],
+)
+def test_two_prices_for_one_call_are_refused(prices):
+    with pytest.raises(ValidationError, match="there are two prices a call for"):
+        plan(prices=prices, model_prices={"b": 3})

@@ -13,6 +13,10 @@ class View(NamedTuple):
     manifest: Manifest
     inputs: tuple[TensorSpec, ...]
 
+    @property
+    def forms(self):
+        return (self.inputs,)
+
 
 @pytest.fixture(scope="session")
 def make_view():

@@ -159,3 +159,38 @@ def test_tensors_go_out_nested_with_null_for_what_json_can_not_say(make_view):
 def test_a_replay_names_the_version_that_was_billed(make_view):
     document = answer(make_view([ROW]), [floats("x", (1, 1), [1.0])], 1, Receipt("ik:1", 1, False, "7"))
     assert document["usage"] == {"call_id": "ik:1", "units": 1, "billed": False, "billed_version": "7"}
+
+
+PIXELS = TensorSpec("pixels", "float32", (-1, 2))
+PNG = TensorSpec("png", "bytes", (-1,))
+
+
+@pytest.mark.parametrize("instance", ["UE5H", {"png": "UE5H"}])
+def test_a_file_comes_as_base64_in_place_of_its_numbers(make_view, instance):
+    asked = v1.decode(make_view([PIXELS], [PNG]), request({"instances": [instance]}))
+    assert asked == Asked([Tensor("png", "bytes", (1,), [b"PNG"])], 1)
+
+
+@pytest.mark.parametrize("instance", [[1, 2], {"pixels": [1, 2]}])
+def test_numbers_stay_the_first_form(make_view, instance):
+    asked = v1.decode(make_view([PIXELS], [PNG]), request({"instances": [instance]}))
+    assert asked.tensors == [Tensor("pixels", "float32", (1, 2), array("f", [1, 2]).tobytes())]
+
+
+@pytest.mark.parametrize(
+    ("instances", "said"),
+    [
+        (["no base64!"], '"png" should be a file\'s bytes in base64'),
+        (["UE5"], '"png" should be a file\'s bytes in base64'),
+        (["ü"], '"png" should be a file\'s bytes in base64'),
+        ([{"png": 7}], '"png" should be base64 texts, a number came'),
+        ([{"jpg": "UE5H"}], 'exactly "pixels" or "png"'),
+        ([{"png": "UE5H", "pixels": [1, 2]}], 'exactly "pixels" or "png"'),
+        (["UE5H", [1, 2]], '"png" should be base64 texts, a list came'),
+        ([[1, 2], "UE5H"], 'instance 1: "pixels" is not of the shape'),
+    ],
+)
+def test_a_batch_is_of_one_form(make_view, instances, said):
+    with pytest.raises(InputError) as error:
+        v1.decode(make_view([PIXELS], [PNG]), request({"instances": instances}))
+    assert said in str(error.value)

@@ -174,3 +174,32 @@ def test_metadata_names_every_tensor(make_view):
             {"name": "score", "datatype": "FP32", "shape": [-1, 1]},
         ],
     }
+
+
+PIXELS = TensorSpec("pixels", "float32", (-1, 2))
+PNG = TensorSpec("png", "bytes", (-1,))
+
+
+def test_files_come_raw_or_as_base64(make_view):
+    view, data = make_view([PIXELS], [PNG]), b"\x89PNG\x00\xff"
+    raw = {"inputs": [tensor("png", (1,), "BYTES", parameters=size(4 + len(data)))]}
+    asked = v2.decode(view, request(raw, len(data).to_bytes(4, "little") + data))
+    assert asked.tensors == [Tensor("png", "bytes", (1,), [data])]
+    asked = v2.decode(view, request({"inputs": [tensor("png", (1,), "BYTES", data=["iVBORwD/"])]}))
+    assert asked.tensors == [Tensor("png", "bytes", (1,), [data])]
+    asked = v2.decode(view, request({"inputs": [tensor("pixels", data=[1, 2])]}))
+    assert asked.tensors[0].name == "pixels"
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [tensor("png", (1,), "FP32", data=[1])],
+        [tensor("png", (1,), "BYTES", data=["!"])],
+        [tensor("png", (1,), "BYTES", data=["UE5H"]), tensor("pixels", data=[1, 2])],
+        [tensor("jpg", (1,), "BYTES", data=["UE5H"])],
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(make_view, inputs):
+    with pytest.raises((Problem, InputError)):
+        v2.decode(make_view([PIXELS], [PNG]), request({"inputs": inputs}))

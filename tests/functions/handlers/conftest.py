@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import io
 import itertools
 import json
 import sys
@@ -107,7 +108,10 @@ def load():
         module = f"functions.handlers.{name}"
         sys.modules.pop(module, None)
         loaded.append(module)
-        return importlib.import_module(module)
+        found = importlib.import_module(module)
+        if hasattr(found, "_logger"):
+            found._logger.registered_handler.setStream(io.StringIO())  # it would hold on to its first stdout
+        return found
 
     yield load_one
     for module in loaded:

@@ -286,7 +286,7 @@ def test_a_model_too_large_for_a_layer_comes_from_s3(environment, make_bucket, a
     assert load("predict")._model.manifest.name == "sentiment"
     size = (artifact / "model.tflite").stat().st_size
     bucket.put_object(Key="models/sentiment/1/model.tflite", Body=os.urandom(size))
-    with pytest.raises(Exception, match="sha256|SHA-256"):
+    with pytest.raises(Exception, match=r"sha256|SHA-256"):
         load("predict")
 
 

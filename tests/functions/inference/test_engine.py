@@ -152,7 +152,7 @@ def test_inputs_are_checked_before_they_are_prepared(sentiment, publish, some_te
     for tensors, said in [
         ([], "text were expected"),
         ([Tensor("text", "int32", (1,), bytes(4))], "string was expected"),
-        ([Tensor("text", "string", (2,), ["one"])], "1 texts; its shape"),
+        ([Tensor("text", "string", (2,), ["one"])], "1 elements; its shape"),
         ([Tensor("text", "string", (1, 1), ["one"])], r"\[-1\] was expected"),
         ([Tensor("text", "string", (0,), [])], "at least one element"),
         ([Tensor("text", "string", (1,), ["long " * 101])], "at most 500"),

@@ -105,3 +105,37 @@ def test_closing_writes_what_is_queued_and_refuses_the_rest(disk, writer):
     assert [ticket.wait() for ticket in tickets] == [None] * 5
     with pytest.raises(LedgerUnavailable, match="closed"):
         writer.submit(6).wait()
+
+
+def test_what_is_submitted_in_one_turn_is_handed_over_at_its_end(disk):
+    turns = []
+    writer = GroupWriter(disk.write, lambda: False, lambda run: run(), turns.append)
+    tickets = [writer.submit(number) for number in range(5)]
+    assert len(turns) == 1
+    turns.pop()()
+    for ticket in tickets:
+        ticket.wait()
+    assert disk.groups[0] == [0, 1, 2, 3, 4]
+    writer.submit(5)
+    assert len(turns) == 1
+    writer.close()
+
+
+def test_closing_writes_what_no_turn_has_handed_over(disk):
+    turns = []
+    writer = GroupWriter(disk.write, lambda: False, lambda run: run(), turns.append)
+    ticket = writer.submit("late")
+    writer.close()
+    ticket.wait()
+    turns.pop()()
+    assert disk.groups == [["late"]]
+
+
+def test_without_a_next_turn_it_is_handed_over_at_once(disk):
+    def closed(run):
+        raise RuntimeError("Event loop is closed")
+
+    writer = GroupWriter(disk.write, lambda: False, lambda run: run(), closed)
+    writer.submit("at once").wait()
+    writer.close()
+    assert disk.groups[0] == ["at once"]

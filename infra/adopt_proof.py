@@ -1,0 +1,132 @@
+"""Prove a brought model: rows, real or made up, answered by its source and by the code that will serve it."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.inference import engine
+from functions.inference.codec import nested, tensors_from_instances, values_of
+from functions.inference.interpreter import InterpreterModel
+from functions.preprocess.tensors import ELEMENT, Tensor, element_count
+from infra.adopt_sources import Arrays, Opened, Reference
+from infra.rows import RowError, read_rows
+from models.convert.errors import ConversionError
+from models.manifest import MODEL_FILE, Manifest, Signature
+from models.parity import compare
+from models.quantize import Candidate
+
+RANDOM_ROWS = 16
+MOST_SAMPLE_ROWS = 1_000
+FREE_LENGTH = 8  # of a free dimension that is not the batch, where there is no sample
+
+# Of the largest output: what the arithmetic of each may round away.
+TOLERANCE = {"as brought": 1e-5, "float32": 1e-5, "float16": 5e-3, "dynamic-int8": 5e-2}
+
+
+def rows_for(sample: str | None, signature: Signature) -> list[Any]:
+    """Instances from the sample file, or made up."""
+    if sample:
+        rows = list(islice(read_rows(None, Path(sample), [signature.inputs]), MOST_SAMPLE_ROWS))
+        if not rows:
+            raise RowError(f"{sample} has no rows: at least one was expected")
+        return rows
+    count = max(RANDOM_ROWS, signature.inputs[0].shape[0])
+    columns = {}
+    for spec in signature.inputs:
+        tensor = made_up(spec.shape, spec.dtype, spec.name, count)
+        columns[spec.name] = nested(values_of(tensor), tensor.shape)
+    if len(columns) == 1:
+        return list(next(iter(columns.values())))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def made_up(shape: tuple[int, ...], dtype: str, name: str, count: int) -> Tensor:
+    """Seeded values that most models take: floats around 0 in three digits, whole numbers 0 and 1."""
+    chance = random.Random(f"{name} {count}")  # noqa: S311 - no secret
+    full = (count, *(FREE_LENGTH if size < 0 else size for size in shape[1:]))
+    code = ELEMENT[dtype][0].replace("?", "B")
+    draw = (lambda: round(chance.gauss(0, 1), 3)) if code in "fd" else (lambda: chance.randrange(2))
+    return Tensor(name, dtype, full, array(code, [draw() for _ in range(element_count(full))]).tobytes())
+
+
+def prove_rows(
+    draft: Manifest, data: bytes, rows: Sequence[Any], opened: Opened, labels: Sequence[str]
+) -> tuple[Candidate, str, tuple[str, ...]]:
+    """Answer the rows with source and serving code; gives the outcome, the task and the labels.
+
+    All outputs are compared. A fixed batch is filled with whole batches only.
+    """
+    model = engine.load(draft, {MODEL_FILE: data}.__getitem__)
+    source = opened.reference or _interpreted(data)
+    most = draft.max_instances
+    whole = len(rows) - len(rows) % (most if draft.signatures["predict"].inputs[0].shape[0] > 0 else 1)
+    expected, found = [], []
+    try:
+        for at in range(0, whole, most):
+            tensors = tensors_from_instances(rows[at : at + most], model.inputs)
+            outputs = model.run(model.prepare(tensors))
+            results = source({tensor.name: _array(tensor) for tensor in tensors})
+            size = tensors[0].shape[0]
+            found.append([_array(tensor).reshape(size, -1) for tensor in outputs])
+            expected.append([np.asarray(results[tensor.name]).reshape(size, -1) for tensor in outputs])
+    finally:
+        model.close()
+    if not found:
+        raise ConversionError(
+            f"its batch is fixed at {most}: --sample needs that many rows, {len(rows)} came"
+        )
+    before, after = _joined(expected), _joined(found)
+    task, names = _task(np.concatenate([part[0] for part in expected]), labels, opened.labels)
+    largest = float(np.abs(before[np.isfinite(before)]).max(initial=1.0))
+    gate = draft.parity.gate._replace(max_diff=TOLERANCE[draft.quantization] * largest)
+    labelled = task if len(found[0]) == 1 else "prediction"
+    parity, disagreed = compare(lambda _: before, lambda _: after, list(before), gate, labelled)
+    return Candidate(draft.quantization, data, parity, disagreed), task, names
+
+
+def _interpreted(data: bytes) -> Reference:
+    """LiteRT's stock Interpreter, for a file that is its own source."""
+    stock = InterpreterModel(data)
+
+    def reference(inputs: Arrays) -> Arrays:
+        given = [
+            Tensor(name, str(value.dtype), value.shape, value.tobytes()) for name, value in inputs.items()
+        ]
+        return {tensor.name: _array(tensor) for tensor in stock.run("predict", given)}
+
+    return reference
+
+
+def _task(
+    scores: NDArray[Any], given: Sequence[str], bundled: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """What the first output says: one score a label is a classification, anything else its own value."""
+    labels, width = tuple(given) or bundled, scores.shape[1]
+    if width == len(labels) > 1:
+        sums_to_one = np.allclose(scores.sum(axis=1), 1, atol=0.02) and scores.min() >= 0
+        return "multiclass-classification" if sums_to_one else "margin-classification", labels
+    if width == 1 and len(labels) == 2 and scores.min() >= 0 and scores.max() <= 1:
+        return "binary-classification", labels
+    if given:
+        raise ConversionError(
+            f"{len(labels)} labels were given, and its first output has {width} scores an instance: give "
+            f"{width} labels, two for a single probability, or none"
+        )
+    return "prediction", ()
+
+
+def _joined(parts: Sequence[Sequence[NDArray[Any]]]) -> NDArray[np.float64]:
+    return np.concatenate([np.concatenate(part, axis=1) for part in parts]).astype(np.float64)
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    assert isinstance(tensor.data, bytes)
+    return np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)

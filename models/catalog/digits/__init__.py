@@ -1,0 +1,1 @@
+"""Handwritten digits: a CNN on five thousand images of MNIST."""

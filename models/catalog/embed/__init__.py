@@ -1,0 +1,1 @@
+"""Sentences as vectors: the pretrained MiniLM, of which nothing is trained here."""

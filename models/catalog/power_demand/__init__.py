@@ -1,0 +1,1 @@
+"""Summer or winter by a day of power demand: a CNN over the hours."""

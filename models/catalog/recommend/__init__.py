@@ -1,0 +1,1 @@
+"""Films for a viewer: matrix factorisation on MovieLens-100K."""

@@ -1,0 +1,1 @@
+"""Sentiment of film reviews: a linear SVM on words and word pairs."""

@@ -1,0 +1,1 @@
+"""Sentiment of film reviews: a Transformer encoder on the data of `sentiment`."""

@@ -1,0 +1,1 @@
+"""Who speaks: a GRU over two vowels in a row."""

@@ -1,0 +1,1 @@
+"""Digits as they are spoken: a CNN over spectra that the graph itself computes."""

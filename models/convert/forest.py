@@ -1,0 +1,209 @@
+"""Decision trees as a graph: all trees of all rows go down one level at a time, and reach exact leaves.
+
+Nodes lie breadth first, siblings side by side, so that a step is `left + (value > threshold)`. A leaf
+leads to itself. All that a step needs of a node (feature, left child, threshold) is fetched at once.
+
+Values and thresholds are compared as integers that order as the floats do: exact for denormals and
+both zeros whatever the processor flushes, and with room above infinity for what is missing.
+A threshold is the largest float32 that is not above the source's float64 one, hence for every float32
+value the comparison comes out as the source's.
+
+Leaf values are summed as 64-bit integers in a unit of 2**-61 of the largest possible total. That is
+finer than float64 and knows no order of adding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from models.convert.scores import Tensor, agree, constant, two_sided
+from models.convert.tflite import ConversionError
+
+NEVER = np.int32(np.iinfo(np.int32).max)  # nothing is above it, not even what is missing
+INFINITY = np.int32(0x7F800000)
+PRUNE = 0.75  # a level is run for fewer trees once so few are deep enough: slicing costs an op too
+
+
+class Tree(NamedTuple):
+    """One tree: arrays by node, the root first; children are -1 at a leaf. `values` is [nodes, outputs].
+
+    A row goes left where its feature is at most `threshold` (float64; -0.0 counts as 0.0).
+    `missing_left` says where NaN goes; without it the source takes no NaN.
+    """
+
+    feature: NDArray[Any]
+    threshold: NDArray[Any]
+    left: NDArray[Any]
+    right: NDArray[Any]
+    values: NDArray[Any]
+    missing_left: NDArray[Any] | None
+
+
+class Total(NamedTuple):
+    """A sum of leaf values [n, outputs] in whole `unit`s, as int64."""
+
+    whole: Tensor
+    unit: float
+
+    def scores(self, factor: float = 1.0) -> Tensor:
+        """The sum times a factor, as float32."""
+        return tf.cast(self.whole, tf.float32) * np.float32(self.unit * factor)
+
+
+class Forest:
+    """Trees laid out for the graph."""
+
+    def __init__(self, trees: Sequence[Tree], features: int) -> None:
+        """Lay out trees over rows of `features` values."""
+        laid_out = [_lay_out(tree, features) for tree in trees]
+        # The deepest first, so that late levels run over a slice.
+        self._order = np.argsort([-tree.depth for tree in laid_out], kind="stable")
+        laid_out = [laid_out[number] for number in self._order]
+        starts = np.cumsum([0, *(len(tree.left) for tree in laid_out[:-1])])
+        self._nodes = np.concatenate(
+            [
+                np.stack([tree.feature, tree.left + start, tree.threshold])
+                for tree, start in zip(laid_out, starts, strict=True)
+            ],
+            axis=1,
+        ).astype(np.int32)
+        self._roots = starts
+        self._depths = np.array([tree.depth for tree in laid_out])
+        is_leaf = self._nodes[1] == np.arange(self._nodes.shape[1])
+        self._leaf_of = np.where(is_leaf, np.cumsum(is_leaf) - 1, 0).astype(np.int32)
+        self.leaf_values = np.concatenate([tree.values for tree in laid_out])[is_leaf]
+        self._tree_of_leaf = np.repeat(np.arange(len(trees)), [len(tree.left) for tree in laid_out])[is_leaf]
+        self._takes_missing = all(tree.missing_left is not None for tree in trees)
+
+    def leaves(self, rows: Tensor) -> Tensor:
+        """The leaf [n, trees] that each float32 row reaches in each tree, as an index of `leaf_values`."""
+        values = self._ordered(rows)
+        feature, left, threshold = (constant(part, np.int32) for part in self._nodes[:, self._roots])
+        at = left + tf.cast(tf.gather(values, feature, axis=1) > threshold, tf.int32)
+        nodes, done = constant(self._nodes, np.int32), []
+        for level in range(1, int(self._depths[0])):
+            deep = int((self._depths > level).sum())
+            if deep < PRUNE * at.shape[1]:
+                done.append(at[:, deep:])
+                at = at[:, :deep]
+            feature, left, threshold = tf.unstack(tf.gather(nodes, at, axis=1), axis=0)
+            at = left + tf.cast(tf.gather(values, feature, batch_dims=1) > threshold, tf.int32)
+        if done:
+            at = tf.concat([at, *reversed(done)], axis=1)
+        return tf.gather(constant(self._leaf_of, np.int32), at)
+
+    def total(
+        self, rows: Tensor, groups: int = 1, start: Sequence[float] | NDArray[np.float64] = (0.0,)
+    ) -> Total:
+        """Sum the values of the leaves reached, `start` included: [n, groups × outputs].
+
+        Trees of group g are those whose number leaves the remainder g; boosting has one a class.
+        """
+        largest = max(self._largest_total(groups), *np.abs(start), np.finfo(np.float32).tiny)
+        unit = 2.0 ** (np.ceil(np.log2(largest)) - 61)
+        whole = constant(np.rint(self.leaf_values / unit), np.int64)
+        reached = self.leaves(rows)
+        if groups == 1:
+            parts = [tf.reduce_sum(tf.gather(whole, reached), axis=1)]
+        else:
+            members = [np.flatnonzero(self._order % groups == group) for group in range(groups)]
+            parts = [
+                tf.reduce_sum(tf.gather(whole, tf.gather(reached, constant(m, np.int32), axis=1)), axis=1)
+                for m in members
+            ]
+        total = parts[0] if groups == 1 else tf.concat(parts, axis=1)
+        return Total(total + constant(np.rint(np.asarray(start) / unit), np.int64), unit)
+
+    def _largest_total(self, groups: int) -> float:
+        size = np.abs(self.leaf_values).max(axis=1, initial=0)
+        by_tree = np.zeros(len(self._depths))
+        np.maximum.at(by_tree, self._tree_of_leaf, size)
+        return float(by_tree.sum())
+
+    def _ordered(self, rows: Tensor) -> Tensor:
+        """Float32 values as int32 that order as they do; NaN below and, in a second copy, above them all."""
+        bits = tf.bitcast(rows, tf.int32)
+        values = tf.where(bits < 0, np.int32(-(2**31)) - bits, bits)
+        if not self._takes_missing:
+            return values
+        missing = tf.not_equal(rows, rows)
+        return tf.concat([tf.where(missing, -NEVER, values), tf.where(missing, NEVER, values)], axis=1)
+
+
+class _Laid(NamedTuple):
+    feature: NDArray[Any]
+    left: NDArray[Any]
+    threshold: NDArray[Any]
+    values: NDArray[Any]
+    depth: int
+
+
+def _lay_out(tree: Tree, features: int) -> _Laid:
+    """Number the nodes breadth first. Where missing values go right, the feature is its second copy."""
+    order, depth, level = [0], 0, [0]
+    while True:
+        level = [
+            child for node in level if tree.left[node] >= 0 for child in (tree.left[node], tree.right[node])
+        ]
+        if not level:
+            break
+        order += level
+        depth += 1
+    old = np.array(order)
+    new = np.empty(len(tree.left), dtype=np.int64)
+    new[old] = np.arange(len(old))
+    is_leaf = tree.left[old] < 0
+    feature = np.where(is_leaf, 0, tree.feature[old])
+    if tree.missing_left is not None:
+        feature = feature + np.where(is_leaf | tree.missing_left[old].astype(bool), 0, features)
+    threshold = np.where(is_leaf, NEVER, ordered_threshold(tree.threshold[old]))
+    left = np.where(is_leaf, np.arange(len(old)), new[tree.left[old]])
+    if not np.isfinite(tree.values[old]).all():
+        raise ConversionError("a tree has a value that is not finite. Train it on finite targets")
+    return _Laid(feature, left, threshold, tree.values[old], depth)
+
+
+def ordered_threshold(threshold: NDArray[Any]) -> NDArray[np.int32]:
+    """The largest float32 not above each float64 threshold, as an integer that orders as it does."""
+    exact = np.asarray(threshold, np.float64)
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(np.float32)
+    lower = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+    bits = lower.astype(np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(2**31) - bits, bits).astype(np.int32)
+
+
+def ordered_values(keys: NDArray[Any]) -> NDArray[np.float32]:
+    """The float32 of each integer that orders as floats do."""
+    bits = np.where(keys < 0, -(2**31) - keys, keys)
+    return bits.astype(np.int32).view(np.float32)
+
+
+def interleave(trees: Sequence[Tree], group_of: Sequence[int], groups: int) -> list[Tree]:
+    """Trees in the order that `total` takes them: one of each group in turn."""
+    by_group: list[list[Tree]] = [[] for _ in range(groups)]
+    for tree, group in zip(trees, group_of, strict=True):
+        by_group[group].append(tree)
+    return [tree for turn in zip(*by_group, strict=True) for tree in turn]
+
+
+def largest(total: Total) -> Tensor:
+    """The index [n] of the first of the largest sums."""
+    top = tf.reduce_max(total.whole, axis=1, keepdims=True)
+    return tf.argmax(tf.cast(total.whole >= top, tf.float32), axis=1, output_type=tf.int32)
+
+
+def probabilities(total: Total, factor: float = 1.0, zero_wins: bool = False) -> Tensor:
+    """A sigmoid for one raw value a row, softmax for one a class; labels as the raw values decide."""
+    raw = total.scores(factor)
+    if raw.shape[1] > 1:
+        return agree(tf.nn.softmax(raw), largest(total))
+    whole = total.whole[:, 0]
+    zero = tf.constant(0, tf.int64)
+    label = tf.cast(whole >= zero if zero_wins else whole > zero, tf.int32)
+    return agree(two_sided(tf.sigmoid(raw[:, 0])), label)

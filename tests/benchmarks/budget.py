@@ -1,0 +1,53 @@
+"""What has to hold, and whether it does. Ratios of one run on one machine."""
+
+from typing import NamedTuple
+
+
+class Budget(NamedTuple):
+    """One figure and its limit: at least, or at most where less is better."""
+
+    figure: str
+    what: str
+    limit: float
+    at_most: bool = False
+
+    def met(self, value: float) -> bool:
+        """Whether a value is within it."""
+        return value <= self.limit if self.at_most else value >= self.limit
+
+
+BUDGETS = (
+    Budget("init_ratio", "cold start, CPU, beside FastAPI + Mangum + Powertools + boto3", 12),
+    Budget("warm_metered_ratio", "a metered call, warm, CPU over a null handler, beside the same", 20),
+    Budget("runtime_layer_ratio", "runtime layer, unzipped, beside ai-edge-litert + numpy", 12),
+    Budget("forest_vs_sklearn", "one row through a forest of 100 trees, beside scikit-learn", 150),
+    Budget("forest_vs_onnxruntime", "the same, time of ONNX Runtime's", 1.7, at_most=True),
+    Budget("lstm_vs_keras", "one row through the sentiment LSTM, beside Keras' tf.function", 10),
+    Budget("server_vs_fastapi", "requests a CPU second, beside FastAPI `def`", 2),
+    Budget("server_vs_litserve", "the same, beside LitServe", 8),
+    Budget("server_vs_bentoml", "the same, beside BentoML", 8),
+)
+# Shown and written down, without a limit.
+OTHERS = ("minilm_vs_torch", "server_vs_mlserver", "invoice_rows_per_cpu_s")
+FIGURES = (*(budget.figure for budget in BUDGETS), *OTHERS)
+
+
+class Verdict(NamedTuple):
+    """One budget and what became of it: `met` is None where it was not measured, and `reason` says why."""
+
+    budget: Budget
+    value: float | None
+    met: bool | None
+    reason: str = ""
+
+
+def judge(figures: dict[str, float | str]) -> list[Verdict]:
+    """Hold the figures against their budgets."""
+    verdicts = []
+    for budget in BUDGETS:
+        value = figures.get(budget.figure, "this part was not run")
+        if isinstance(value, str):
+            verdicts.append(Verdict(budget, None, None, value))
+        else:
+            verdicts.append(Verdict(budget, value, budget.met(value)))
+    return verdicts

@@ -1,0 +1,143 @@
+"""With IAM enforced everything passes, and each function fails when its one grant is taken away."""
+
+import json
+
+import pytest
+from server import running
+
+
+@pytest.fixture(scope="module")
+def strict(tools, make_cloud):
+    with running(tools, enforce_iam=True) as aws:
+        cloud = make_cloud(aws)
+        cloud.deploy()
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def key(strict):
+    return strict.issue()
+
+
+def without(cloud, start, action):
+    """Take one action away from the role whose name says `start`; gives how to give it back."""
+    iam = cloud.client("iam")
+    names = [
+        role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]
+    ]
+    (name,) = [name for name in names if start in name]
+    policy = iam.get_role_policy(RoleName=name, PolicyName="rights")["PolicyDocument"]
+    policy = json.loads(policy) if isinstance(policy, str) else policy
+    allowed = []
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        left = [one for one in ([actions] if isinstance(actions, str) else actions) if one != action]
+        if statement["Effect"] == "Deny" or left:
+            allowed.append(statement if statement["Effect"] == "Deny" else {**statement, "Action": left})
+    assert allowed != policy["Statement"]
+
+    def put(statements):
+        document = json.dumps({**policy, "Statement": statements})
+        iam.put_role_policy(RoleName=name, PolicyName="rights", PolicyDocument=document)
+
+    put(allowed)
+    return lambda: put(policy["Statement"])
+
+
+def test_everything_passes_with_the_rights_there_are(strict, key):
+    with strict.http(key["key"]) as http:
+        answer = strict.predict(http)
+        assert answer.status_code == 200, answer.text
+        assert http.get("/v1/models").json()["models"]
+        assert http.get("/docs").status_code == 200
+        strict.eventually(lambda: strict.archived(key["key_id"]))
+        assert http.get("/v1/usage").json()["calls"] == 1
+    sealed = strict.client("lambda").invoke(FunctionName=function(strict, "Seal"))
+    assert "FunctionError" not in sealed, sealed["Payload"].read()
+
+
+def function(cloud, start):
+    found = cloud.client("lambda").list_functions()["Functions"]
+    (name,) = [one["FunctionName"] for one in found if start in one["FunctionName"]]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "kind"),
+    [
+        ("PredictsentimentRole", "dynamodb:PutItem", "ledger-unavailable"),
+        ("PredictsentimentRole", "dynamodb:GetItem", "access-unavailable"),
+    ],
+)
+def test_a_call_without_the_right_to_record_it_is_not_answered(strict, role, action, kind):
+    key = strict.issue()
+    give_back = without(strict, role, action)
+    try:
+        with strict.http(key["key"]) as http:
+            refused = strict.predict(http)
+            assert (refused.status_code, refused.json()["type"]) == (503, f"urn:payphone:problem:{kind}")
+    finally:
+        give_back()
+    with strict.http(key["key"]) as http:
+        assert strict.predict(http).status_code == 200
+    assert len(strict.rows(key["key_id"])) == 1
+
+
+def test_the_control_plane_without_the_right_to_read_the_archive(strict, key):
+    give_back = without(strict, "ControlRole", "s3:GetObject")
+    try:
+        with strict.http(key["key"]) as http:
+            assert http.get("/v1/usage").status_code >= 500
+    finally:
+        give_back()
+
+
+def test_the_meter_without_the_right_to_write_loses_nothing(strict, key):
+    give_back = without(strict, "MeterRole", "s3:PutObject")
+    with strict.http(key["key"]) as http:
+        call = strict.predict(http).json()["usage"]["call_id"]
+
+    def mapping():
+        client = strict.client("lambda")
+        return client.list_event_source_mappings()["EventSourceMappings"][0]["LastProcessingResult"]
+
+    strict.eventually(lambda: mapping() == "FAILED")
+    give_back()
+    strict.eventually(
+        lambda: (
+            call in {row["call_id"] for row in strict.archived(key["key_id"])}
+            or strict.objects("aws/lambda/")
+        )
+    )
+
+
+def test_no_function_may_read_the_value_of_a_key(strict):
+    """Not even where another policy would grant it."""
+    iam = strict.client("iam")
+    names = [
+        role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]
+    ]
+    ours = [name for name in names if name.startswith("payphone-test")]
+    assert len(ours) == 5
+    for name in ours:
+        answer = iam.get_role_policy(RoleName=name, PolicyName="rights")["PolicyDocument"]
+        policy = json.loads(answer) if isinstance(answer, str) else answer
+        denied = [one for one in policy["Statement"] if one["Effect"] == "Deny"]
+        assert [one["Action"] for one in denied] == ["apigateway:GET"]
+
+
+def test_destroying_it_keeps_what_invoices_are_made_of(strict):
+    rows = len(strict.client("dynamodb").scan(TableName=strict.outputs["LedgerTable"])["Items"])
+    done = strict.run("destroy", "--yes")
+    assert set(done["kept"]) == {
+        strict.outputs[name]
+        for name in ("LedgerTable", "AccessTable", "CustomersTable", "ArchiveBucket", "ModelsBucket")
+    }
+    assert not strict.client("lambda").list_functions()["Functions"]
+    assert not strict.client("apigateway").get_usage_plans()["items"]
+    assert not strict.client("apigateway").get_api_keys()["items"]
+    assert len(strict.client("dynamodb").scan(TableName=strict.outputs["LedgerTable"])["Items"]) == rows > 0
+    assert strict.run("destroy", "--yes", "--with-data")["kept"] == []
+    assert not [n for n in strict.client("dynamodb").list_tables()["TableNames"] if "payphone" in n]
+    assert not [b for b in strict.client("s3").list_buckets()["Buckets"] if "payphone" in b["Name"]]
+    assert strict.command("destroy", "--yes").returncode == 1

@@ -1,0 +1,62 @@
+"""What a call's Lambda imports: one more module of the standard library is a decision, made here.
+
+Each costs every cold start of every model 0.2 to 5 ms; `make bench` says how much they are together.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLER = "functions.handlers.predict"
+OURS = ("functions", "models")
+MOST_OF_OURS = 48
+# Top-level modules beyond those that Python and Lambda's runtime client have imported already.
+ALLOWED = {
+    *("array", "base64", "binascii", "ctypes", "hashlib", "hmac", "math", "mmap", "resource"),
+    *("select", "selectors", "socket", "ssl", "struct", "typing"),
+}
+BY_THE_RUNTIME_CLIENT = (
+    "collections.abc, contextlib, decimal, functools, json, logging, os, re, string, threading, time, "
+    "traceback, weakref"
+)
+
+
+def file_of(module):
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def imports_of(module):
+    """What a module of ours imports when it is imported, ours only."""
+    for node in ast.parse(file_of(module).read_bytes()).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in OURS:
+            yield node.module
+            inside = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name for name in inside if file_of(name).exists())
+
+
+def imported():
+    """Modules that importing the handler's parts adds to those that the runtime client needs."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {BY_THE_RUNTIME_CLIENT}; "
+        f"before = set(sys.modules); import {', '.join(imports_of(HANDLER))}; "
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_handler_imports_of_the_standard_library_what_is_listed_here():
+    roots = {name.partition(".")[0] for name in imported()} - set(OURS)
+    public = {name for name in roots if not name.startswith("_")}
+    assert public - ALLOWED == set()
+    assert public <= sys.stdlib_module_names
+
+
+def test_the_handler_imports_no_more_of_ours_than_it_needs():
+    ours = [name for name in imported() if name.partition(".")[0] in OURS]
+    assert len(ours) <= MOST_OF_OURS, ours
+    strangers = ("functions.api", "functions.billing", "functions.local", "models.store", "models.registry")
+    assert [name for name in ours if name.startswith(strangers)] == []

@@ -1,0 +1,271 @@
+"""Brought models: served as their own framework answers, or refused with the place and the remedy."""
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from functions.inference import engine
+from functions.inference.answers import predictions
+from functions.inference.codec import tensors_from_instances
+from infra.adopt import Adopted, AdoptError, adopt, kind_of
+from infra.workspace import Workspace
+
+
+def answers(place: Workspace, adopted: Adopted, instances: list) -> list:
+    """What the published version says, as a caller sees it."""
+    registry, manifest = place.registry(), adopted.manifest
+    model = engine.load(manifest, lambda name: registry.read(manifest, name))
+    try:
+        found = []
+        for at in range(0, len(instances), manifest.max_instances):
+            batch = instances[at : at + manifest.max_instances]
+            outputs = model.run(model.prepare(tensors_from_instances(batch, model.inputs)))
+            found += predictions(manifest, outputs, len(batch))
+        return found
+    finally:
+        model.close()
+
+
+def kept(brought: Path, name: str) -> tuple[dict, dict]:
+    saved = np.load(brought / f"{name}.npz")
+    given = {key.removeprefix("in:"): saved[key] for key in saved if key.startswith("in:")}
+    return given, {key.removeprefix("out:"): saved[key] for key in saved if key.startswith("out:")}
+
+
+@pytest.mark.parametrize("file", ["cnn.keras", "cnn.h5", "cnn"])
+def test_keras_in_all_its_forms_answers_as_keras(brought: Path, place: Workspace, file: str) -> None:
+    given, expected = kept(brought, "cnn")
+    adopted = adopt(brought / file, "cnn", place, labels=["a", "b", "c"])
+    assert adopted.live
+    assert (adopted.manifest.task, adopted.manifest.quantization) == ("multiclass-classification", "float32")
+    found = answers(place, adopted, given["image"].tolist())
+    scores = [list(item["probabilities"].values()) for item in found]
+    np.testing.assert_allclose(scores, expected["scores"], atol=1e-5)
+    assert [item["label"] for item in found] == [
+        "abc"[int(number)] for number in expected["scores"].argmax(axis=1)
+    ]
+    assert "made-up rows" in adopted.notes[-1]
+
+
+def test_a_recurrent_model_needs_no_conversion_by_its_owner(brought: Path, place: Workspace) -> None:
+    given, expected = kept(brought, "rnn")
+    adopted = adopt(brought / "rnn.keras", "rnn", place)
+    found = answers(place, adopted, given["steps"].tolist())
+    np.testing.assert_allclose(found, expected["value"], atol=1e-5)
+
+
+def test_a_sample_of_real_rows_lets_weights_shrink(brought: Path, place: Workspace, tmp_path: Path) -> None:
+    given, _ = kept(brought, "cnn")
+    sample = tmp_path / "rows.csv"
+    header = ",".join(f"p{number}" for number in range(64))
+    lines = [",".join(map(str, row.ravel())) for row in given["image"]]
+    sample.write_text("\n".join([header, *lines]) + "\n")
+    adopted = adopt(brought / "cnn.keras", "cnn", place, sample=sample)
+    candidates = {item["quantization"]: item for item in adopted.manifest.training["candidates"]}
+    assert candidates.keys() == {"float32", "float16", "dynamic-int8"}
+    assert all(item["rows"] == 40 for item in candidates.values())
+    assert adopted.manifest.quantization != "float32"
+    assert adopted.request["instances"][0] == given["image"][0].astype(float).tolist() or np.allclose(
+        adopted.request["instances"][0], given["image"][0]
+    )
+
+
+@pytest.mark.parametrize("file", ["int8.tflite", "uint8_unsigned.tflite"])
+def test_quantised_tensors_are_floats_to_the_caller(brought: Path, place: Workspace, file: str) -> None:
+    given, expected = kept(brought, "cnn")
+    adopted = adopt(brought / file, "quantised", place, labels=["a", "b", "c"])
+    manifest = adopted.manifest
+    (image,), (scores,) = manifest.signatures["predict"]
+    assert (image.dtype, scores.dtype, manifest.max_instances) == ("float32", "float32", 1)
+    found = answers(place, adopted, given["image"].tolist())
+    values = np.array([list(item["probabilities"].values()) for item in found])
+    np.testing.assert_allclose(values, expected["scores"], atol=0.03)
+    assert len(np.unique(np.round(values * 256, 3) % 1)) == 1  # steps of the output's scale, 1/256
+    assert sum("quantised (scale 0.0039" in note for note in adopted.notes) >= 1
+
+
+def test_raw_leaves_quantised_tensors_as_they_are(brought: Path, place: Workspace) -> None:
+    adopted = adopt(brought / "int8.tflite", "raw", place, raw=True)
+    (image,), (scores,) = adopted.manifest.signatures["predict"]
+    assert (image.dtype, scores.dtype) == ("int8", "int8")
+    (found,) = answers(place, adopted, [np.full((8, 8, 1), -128, int).tolist()])
+    assert all(isinstance(value, int) and -128 <= value <= 127 for value in found)
+
+
+def test_labels_in_the_file_are_used(brought: Path, place: Workspace) -> None:
+    adopted = adopt(brought / "labelled.tflite", "pets", place)
+    assert adopted.manifest.labels == ("cat", "dog", "owl")
+    assert answers(place, adopted, [[0, 9, 0]])[0]["label"] == "dog"
+    named = adopt(brought / "labelled.tflite", "pets", place, labels=["x", "y", "z"])
+    assert (named.manifest.version, named.live, named.manifest.labels) == ("2", False, ("x", "y", "z"))
+
+
+def test_several_inputs_and_outputs(brought: Path, place: Workspace) -> None:
+    given, expected = kept(brought, "several")
+    adopted = adopt(brought / "several.tflite", "several", place)
+    rows = [{"a": a.tolist(), "b": b.tolist()} for a, b in zip(given["a"], given["b"], strict=True)]
+    found = answers(place, adopted, rows)
+    np.testing.assert_allclose([item["sum"] for item in found], expected["sum"], rtol=1e-6)
+    assert [item["twice"] for item in found] == expected["twice"].tolist()
+
+
+def test_one_signature_of_several_is_chosen(brought: Path, place: Workspace) -> None:
+    with pytest.raises(AdoptError, match="signatures double, triple: choose one with --signature"):
+        adopt(brought / "two.tflite", "two", place)
+    adopted = adopt(brought / "two.tflite", "two", place, signature="triple")
+    assert answers(place, adopted, [[1, 2]]) == [[3, 6]]
+
+
+def test_a_graph_without_signature_gets_names_to_call_it_by(brought: Path, place: Workspace) -> None:
+    adopted = adopt(brought / "unsigned.tflite", "unsigned", place)
+    (given,), (output,) = adopted.manifest.signatures["predict"]
+    assert (given.name, output.name) == ("x", "output")
+    assert answers(place, adopted, [[1, 2], [3, 4]]) == [[2, 4], [6, 8]]
+    assert "no signature" in adopted.notes[0]
+
+
+def test_free_dimensions_stay_free(brought: Path, place: Workspace) -> None:
+    adopted = adopt(brought / "free.tflite", "free", place)
+    assert adopted.manifest.signatures["predict"].inputs[0].shape == (-1, -1, 3)
+    assert adopted.manifest.max_instances == 64
+    assert answers(place, adopted, [[[1, 2, 3]]]) == [2]
+    assert answers(place, adopted, [[[1, 2, 3], [4, 5, 6]]]) == [3.5]
+
+
+def test_a_fixed_batch_is_the_size_of_every_request(brought: Path, place: Workspace) -> None:
+    adopted = adopt(brought / "batch_of_two.tflite", "pairs", place)
+    assert adopted.manifest.max_instances == 2
+    assert answers(place, adopted, [[1, 2, 3], [4, 5, 6]]) == [[2, 3, 4], [5, 6, 7]]
+
+
+def test_scikit_learn_with_trust(brought: Path, place: Workspace) -> None:
+    with pytest.raises(AdoptError, match=r"is a pickle, and opening one runs whatever code.* --trust"):
+        adopt(brought / "forest.joblib", "iris", place)
+    given, expected = kept(brought, "forest")
+    adopted = adopt(brought / "forest.joblib", "iris", place, trust=True)
+    assert adopted.manifest.labels == ("setosa", "versicolor", "virginica")
+    found = answers(place, adopted, given["features"].tolist())
+    np.testing.assert_allclose(
+        [list(item["probabilities"].values()) for item in found], expected["scores"], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "parts"),
+    [
+        (
+            "flex.tflite",
+            ["FlexMatrixInverse (op 0 of subgraph 0, which makes ", "without SELECT_TF_OPS", ".keras"],
+        ),
+        ("custom.tflite", ["MatrixInverse (op 0 of subgraph 0", "is a custom op", "builtin ops only"]),
+        ("scalar.tflite", ["the input 'x' is a single number", "as [1] or [n]"]),
+        ("uneven.tflite", ["count instances differently (y [3], x [1, 2])", "free batch"]),
+        ("inverse.keras", ["no LiteRT builtin does tf.MatrixInverse", "inv", "Use layers that"]),
+        ("lambda.keras", ["can't be read by its framework", "Lambda", "--trust"]),
+    ],
+)
+def test_refusals_name_the_place_and_the_remedy(
+    brought: Path, place: Workspace, file: str, parts: list[str]
+) -> None:
+    with pytest.raises(AdoptError) as refusal:
+        adopt(brought / file, "refused", place)
+    for part in (file, *parts):
+        assert part in str(refusal.value)
+    assert place.registry().models() == []
+
+
+def test_labels_have_to_fit(brought: Path, place: Workspace) -> None:
+    with pytest.raises(AdoptError, match="2 labels were given, and its first output has 3 scores"):
+        adopt(brought / "bare.tflite", "bare", place, labels=["a", "b"])
+
+
+def test_a_bad_sample_names_its_row(brought: Path, place: Workspace, tmp_path: Path) -> None:
+    sample = tmp_path / "rows.jsonl"
+    sample.write_text("[1, 2, 3]\n[1, 2\n")
+    with pytest.raises(AdoptError, match="row 2 is not JSON"):
+        adopt(brought / "bare.tflite", "bare", place, sample=sample)
+
+
+def test_damaged_files_are_refused_and_crash_nothing(brought: Path, place: Workspace, tmp_path: Path) -> None:
+    """Cut off at many places, and flipped: a sentence each time, or a graph that still proves itself."""
+    whole = (brought / "int8.tflite").read_bytes()
+    refused = 0
+    for at in (9, 60, len(whole) // 3, len(whole) - 40):
+        path = tmp_path / "cut.tflite"
+        path.write_bytes(whole[:at])
+        with pytest.raises(AdoptError, match=r"cut\.tflite"):
+            adopt(path, "cut", place)
+        refused += 1
+    for at in (0, 5, 20, 200):
+        path = tmp_path / "flipped.tflite"
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            adopt(path, "flipped", place)
+        except AdoptError as error:
+            refused += "flipped.tflite" in str(error)
+    assert refused >= 6
+    (tmp_path / "cut.keras").write_bytes((brought / "cnn.keras").read_bytes()[:2000])
+    with pytest.raises(AdoptError, match=r"cut\.keras is damaged or cut off"):
+        adopt(tmp_path / "cut.keras", "cut", place)
+
+
+class Killer:
+    """A pickle that kills whoever opens it, as a crashing parser would."""
+
+    def __reduce__(self) -> tuple:
+        return os.kill, (_ParentOf(), 11)
+
+
+class _ParentOf:
+    def __reduce__(self) -> tuple:
+        return os.getpid, ()
+
+
+def test_a_file_that_crashes_its_framework_crashes_only_the_child(place: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "killer.pkl"
+    path.write_bytes(pickle.dumps(Killer()))
+    with pytest.raises(AdoptError, match=r"killer\.pkl crashed the process that looked at it \(SIGSEGV\)"):
+        adopt(path, "killer", place, trust=True)
+
+
+def test_kinds_are_told_by_their_bytes(tmp_path: Path) -> None:
+    for content, said in (
+        (b"hello there, no model", "of no known kind"),
+        (b"", "of no known kind"),
+    ):
+        path = tmp_path / "thing.bin"
+        path.write_bytes(content)
+        with pytest.raises(AdoptError, match=said):
+            kind_of(path)
+    (tmp_path / "renamed.bin").write_bytes(pickle.dumps([1, 2]))
+    assert kind_of(tmp_path / "renamed.bin") == "pickle"
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme.txt", "x")
+    with pytest.raises(AdoptError, match=r"a zip of readme\.txt"):
+        kind_of(tmp_path / "other.zip")
+    with pytest.raises(AdoptError, match=r"without saved_model\.pb"):
+        kind_of(tmp_path)
+    with pytest.raises(AdoptError, match="can't be read"):
+        kind_of(tmp_path / "missing.keras")
+    with (tmp_path / "huge.tflite").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(AdoptError, match="1,073,741,825 bytes, 1,073,741,824 at the most"):
+        kind_of(tmp_path / "huge.tflite")
+
+
+def test_a_name_that_no_url_takes_is_refused(brought: Path, place: Workspace) -> None:
+    with pytest.raises(AdoptError, match="can't be a model's name"):
+        adopt(brought / "bare.tflite", "My Model", place)
+
+
+def test_the_manifest_says_where_it_came_from(brought: Path, place: Workspace) -> None:
+    manifest = adopt(brought / "bare.tflite", "bare", place, licence="MIT").manifest
+    assert manifest.licence == "MIT"
+    assert manifest.training["data"]["model"]["source"] == "bare.tflite"
+    assert manifest.training["data"]["model"]["sha256"] == manifest.recipe
+    assert json.loads(manifest.to_json())["family"] == "brought"
