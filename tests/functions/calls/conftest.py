@@ -12,17 +12,14 @@ SCORE = (TensorSpec("score", "float32", (-1, 1)),)
 class View(NamedTuple):
     manifest: Manifest
     inputs: tuple[TensorSpec, ...]
-
-    @property
-    def forms(self):
-        return (self.inputs,)
+    forms: tuple[tuple[TensorSpec, ...], ...]
 
 
 @pytest.fixture(scope="session")
 def make_view():
-    """Build a View: public inputs, graph outputs, task and labels."""
+    """Build a View: public inputs (and other forms of them), graph outputs, task and labels."""
 
-    def make(inputs, outputs=SCORE, task="tensors", labels=(), most=64):
+    def make(inputs, *others, outputs=SCORE, task="tensors", labels=(), most=64):
         signature = Signature(tuple(inputs), tuple(outputs))
         manifest = Manifest(
             name="toy",
@@ -41,6 +38,6 @@ def make_view():
             model=FileRef("model.tflite", "0" * 64, 0),
             recipe="",
         )
-        return View(manifest, tuple(inputs))
+        return View(manifest, tuple(inputs), (tuple(inputs), *map(tuple, others)))
 
     return make
