@@ -59,7 +59,38 @@ def parallel(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArr
     return np.asarray((expected * found).sum(axis=1) >= MIN_COSINE * lengths)
 
 
+MIN_OVERLAP = 0.9
+
+Box = Sequence[float] | NDArray[Any]
+
+
+def same_finds(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[Any]:
+    """Whether two rows of finds (x, y, width, height, score, class; zeros for none) show the same things."""
+    return np.array([_same(*map(_finds, pair)) for pair in zip(expected, found, strict=True)])
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes (x, y, width, height, …)."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(0.0, width) * max(0.0, height)
+    whole = one[2] * one[3] + other[2] * other[3] - shared
+    return float(shared / whole) if shared else 0.0
+
+
+def _finds(row: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [find for find in row.reshape(-1, 6) if find[4] > 0]
+
+
+def _same(expected: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> bool:
+    pairs = zip(expected, found, strict=False)
+    return len(expected) == len(found) and all(
+        one[5] == other[5] and overlap(one, other) >= MIN_OVERLAP for one, other in pairs
+    )
+
+
 RESEMBLANCE: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[Any]]] = {
+    "detection": same_finds,
     "embedding": parallel,
 }
 

@@ -13,6 +13,7 @@ from functions.preprocess.tensors import STRING, Tensor
 from models.manifest import Manifest, TensorSpec
 
 LABEL = "label"
+DETECTION = "detection"
 THRESHOLD = 0.5
 
 
@@ -45,11 +46,14 @@ def predictions(manifest: Manifest, outputs: Sequence[Tensor], count: int) -> li
     """V1: one prediction an instance.
 
     For a classification {"label", "probability", "probabilities": {label: p}}, or "margin" and "margins";
-    otherwise the output's value, or an object of values by output name where there are several.
+    for a detection a list of {"label", "probability", "box": {x, y, width, height}} in pixels; otherwise
+    the output's value, or an object of values by output name where there are several.
     """
     if manifest.task in TASKS:
         return [_prediction(manifest, scores) for scores in _score_rows(manifest, outputs[0], count)]
     columns = [nested(values_of(tensor), tensor.shape) for tensor in outputs]
+    if manifest.task == DETECTION:
+        return [_finds(manifest, row) for row in columns[0]]
     if len(columns) == 1:
         return list(columns[0])
     names = [tensor.name for tensor in outputs]
@@ -79,6 +83,21 @@ def _prediction(manifest: Manifest, scores: list[float]) -> dict[str, Any]:
         one: values[index],
         all_: dict(zip(manifest.labels, values, strict=True)),
     }
+
+
+def _finds(manifest: Manifest, rows: list[list[float]]) -> list[dict[str, Any]]:
+    """What was found; a row of the output is x, y, width, height, score and class, zeros for none."""
+    if any(value is None for row in rows for value in row):
+        raise UnusableScores(f"{manifest.name} gave a number that is none")
+    return [
+        {
+            "label": manifest.labels[int(kind)],
+            "probability": score,
+            "box": {"x": x, "y": y, "width": width, "height": height},
+        }
+        for x, y, width, height, score, kind in rows
+        if score > 0
+    ]
 
 
 def _score_rows(manifest: Manifest, scores: Tensor, count: int) -> list[list[float]]:

@@ -22,6 +22,7 @@ CATALOG = {
     "digits": "models.catalog.digits",
     "embed": "models.catalog.embed",
     "fraud": "models.catalog.fraud",
+    "locate": "models.catalog.locate",
     "power-demand": "models.catalog.power_demand",
     "recommend": "models.catalog.recommend",
     "sentiment": "models.catalog.sentiment",

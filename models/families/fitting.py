@@ -19,7 +19,7 @@ from models.trained import Tell
 
 def fit_keras(
     build: Callable[[], keras.Model],
-    loss: str,
+    loss: str | Callable[[Any, Any], Any],
     parameters: Mapping[str, Any],
     train: Rows,
     validation: Rows,
@@ -29,7 +29,7 @@ def fit_keras(
     keras.utils.set_random_seed(parameters["seed"])
     tf.config.experimental.enable_op_determinism()
     model = build()
-    model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+    model.compile(optimizer="adam", loss=loss)
     stop = keras.callbacks.EarlyStopping(
         "val_loss", patience=parameters["patience"], restore_best_weights=True
     )

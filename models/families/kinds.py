@@ -14,6 +14,7 @@ from models.trained import Tell
 
 FAMILIES = {
     "cnn": "models.families.cnn",
+    "detector": "models.families.detector",
     "factorization": "models.families.factorization",
     "forest": "models.families.forest",
     "gru": "models.families.gru",

@@ -29,7 +29,7 @@ def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> F
     """Fit on the training part; accuracy is that of Keras on the held-out part."""
     tell("Reading and splitting the images", 0, 0)
     images, seed = GreyImages(entry.encoding), entry.split["seed"]
-    rest, held_out = stratified_split(distinct(_read(data["images"])), entry.split["held_out"], seed)
+    rest, held_out = stratified_split(distinct(read_digits(data["images"])), entry.split["held_out"], seed)
     training, validation = stratified_split(rest, entry.split["validation"], seed)
     rows = _rows(images, training)
     fitted = family(entry.family).fit(entry.training, rows, _rows(images, validation), tell)
@@ -62,7 +62,8 @@ def load(entry: Entry, folder: Path) -> Trained:
     )
 
 
-def _read(path: Path) -> list[Labelled]:
+def read_digits(path: Path) -> list[Labelled]:
+    """Pixels and label of each image."""
     with gzip.open(path, "rt", encoding="ascii", newline="") as file:
         rows = [[int(float(value)) for value in row] for row in csv.reader(file)]
     return [(tuple(pixels), label) for *pixels, label in rows]

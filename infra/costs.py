@@ -1,0 +1,72 @@
+"""What one call costs on AWS, part by part, from list prices that are dated and can be replaced.
+
+It counts what grows with each call. What does not (a KMS key, alarms, idle storage of models) and
+data going out to the internet are not in it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from functions.billing.amounts import Amount
+from infra.toml_problems import explain, parse
+
+DEFAULT_PRICES = Path(__file__).with_name("aws_prices.toml")
+
+# Of one call: its lines in the access log and the function's log, and its row in the archive, gzipped.
+LOG_BYTES = 900
+ARCHIVED_BYTES = 150
+KEPT_MONTHS = 12
+
+_GB = Decimal(10**9)
+
+
+class PricesError(ValueError):
+    """The price file can't be used; the message has a line a problem, each with its file and line."""
+
+
+class Prices(BaseModel):
+    """AWS list prices in US dollars."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+    region: str
+    lambda_request: Amount
+    lambda_gb_second_x86_64: Amount
+    lambda_gb_second_arm64: Amount
+    gateway_request: Amount
+    ledger_write: Amount
+    log_gb: Amount
+    archive_gb_month: Amount
+
+
+def load_prices(path: Path = DEFAULT_PRICES) -> Prices:
+    """Read a price file; PricesError."""
+    try:
+        text, document = parse(path)
+    except FileNotFoundError:
+        raise PricesError(f"{path} does not exist: name a price file with --prices FILE") from None
+    except ValueError as error:
+        raise PricesError(str(error)) from None
+    try:
+        return Prices.model_validate(document)
+    except ValidationError as error:
+        raise PricesError(explain(error.errors(), text, Prices, path)) from None
+
+
+def cost_of_a_call(prices: Prices, duration_ms: int, memory_mb: int, machine: str) -> dict[str, Decimal]:
+    """US dollars by part. Lambda bills whole milliseconds at the memory that is set, used or not."""
+    gb_second = prices.lambda_gb_second_arm64 if machine == "arm64" else prices.lambda_gb_second_x86_64
+    return {
+        "Lambda, compute": gb_second * duration_ms * memory_mb / (1000 * 1024),
+        "Lambda, request": prices.lambda_request,
+        "API Gateway, request": prices.gateway_request,
+        "DynamoDB, one row": prices.ledger_write,
+        "CloudWatch, log lines": prices.log_gb * LOG_BYTES / _GB,
+        f"S3, row kept {KEPT_MONTHS} months": prices.archive_gb_month * ARCHIVED_BYTES * KEPT_MONTHS / _GB,
+    }

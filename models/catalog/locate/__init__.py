@@ -1,0 +1,1 @@
+"""Digits found and named on a canvas: real digits, placed by us."""

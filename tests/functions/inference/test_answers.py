@@ -1,0 +1,48 @@
+"""A label's score is called what it is: a probability, or a margin that is none."""
+
+from array import array
+from typing import Any
+
+import pytest
+
+from functions.inference.answers import answer_tensors, predictions
+from functions.preprocess.tensors import Tensor
+from models.manifest import FileRef, Gate, Manifest, Parity, Preprocess, Signature, TensorSpec
+
+
+def manifest(task: str) -> Manifest:
+    signature = Signature((), (TensorSpec("decision", "float32", (-1, 2)),))
+    return Manifest(
+        name="toy",
+        version="1",
+        family="test",
+        task=task,
+        signatures={"predict": signature},
+        preprocess=Preprocess("none", {}, ()),
+        labels=("negative", "positive"),
+        max_instances=8,
+        source={},
+        quantization="float32",
+        parity=Parity(1, 1.0, 0.0, Gate(1, 1.0, 0.0)),
+        training={},
+        licence="Apache-2.0",
+        model=FileRef("model.tflite", "0" * 64, 0),
+        recipe="",
+    )
+
+
+OUTPUTS = [Tensor("decision", "float32", (3, 2), array("f", [-1.5, 1.5, 0, 0, 2, -2]).tobytes())]
+
+
+@pytest.mark.parametrize(
+    ("task", "one", "several"),
+    [
+        ("margin-classification", "margin", "margins"),
+        ("multiclass-classification", "probability", "probabilities"),
+    ],
+)
+def test_scores_have_the_name_of_what_they_are(task: str, one: str, several: str) -> None:
+    answers: list[dict[str, Any]] = predictions(manifest(task), OUTPUTS, 3)
+    assert [answer["label"] for answer in answers] == ["positive", "negative", "negative"]
+    assert answers[0] == {"label": "positive", one: 1.5, several: {"negative": -1.5, "positive": 1.5}}
+    assert answer_tensors(manifest(task), OUTPUTS, 3)[0].data == ["positive", "negative", "negative"]

@@ -1,0 +1,41 @@
+"""`payphone model add`: what the operator is shown, and that what it prints works."""
+
+import json
+import shlex
+
+
+def test_adds_calls_once_and_prints_the_curl_line(payphone, pairs_graph, tmp_path):
+    file = tmp_path / "pairs.tflite"
+    file.write_bytes(pairs_graph)
+    arguments = ("model", "add", str(file), "--name", "larger", "--labels", "first,second")
+    document = payphone.json(*arguments)
+    assert (document["version"], document["live"], document["labels"]) == ("1", True, ["first", "second"])
+    assert document["answer"]["label"] in ("first", "second")
+    words = shlex.split(document["curl"])
+    assert "http://127.0.0.1:8080/v1/models/larger/predict" in words
+    body = json.loads(words[words.index("-d") + 1])
+    (instance,) = body["instances"]
+    again = payphone.json("predict", "larger", json.dumps(instance))
+    assert again["predictions"][0] == document["answer"]
+    text = payphone.ok(*arguments)
+    assert "payphone model promote larger 2" in text
+    assert 'add "larger" to `serve` under [models] in service.toml' in text
+    assert text.splitlines()[-1].startswith("curl -s http://127.0.0.1:8080/v1/models/larger/predict")
+
+
+def test_labels_may_stand_in_a_file(payphone, pairs_graph, tmp_path):
+    (tmp_path / "labels.txt").write_text("left\n\nright\n")
+    (tmp_path / "pairs.tflite").write_bytes(pairs_graph)
+    document = payphone.json(
+        *("model", "add", str(tmp_path / "pairs.tflite"), "--name", "sides"),
+        *("--labels", f"@{tmp_path / 'labels.txt'}"),
+    )
+    assert document["labels"] == ["left", "right"]
+
+
+def test_refusals_are_one_sentence(payphone, tmp_path):
+    file = tmp_path / "model.joblib"
+    file.write_bytes(b"\x80\x04.")
+    assert "--trust" in payphone.error("model", "add", str(file), "--name", "mine")
+    assert "can't be read" in payphone.error("model", "add", str(tmp_path / "none.keras"), "--name", "mine")
+    assert "can't be a model's name" in payphone.error("model", "add", str(file), "--name", "Not a name")
