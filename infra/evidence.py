@@ -1,11 +1,10 @@
-"""What proves a month's bill: the state folder's access log, ledger and books, read for one month."""
+"""What proves a month's bill: access log, ledger and books, here or on a stage, read for one month."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 
 from functions.billing.amounts import instant_text
 from functions.billing.books import CREDIT_NOTE, Books, ClosedPast
@@ -20,35 +19,35 @@ from functions.billing.reconcile import (
     compare,
     compare_invoices,
 )
-from functions.metering import accesslog
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import REPLAY_WINDOW_MS
 from functions.metering.usage import month_of, month_span
-from infra.workspace import Workspace
+from infra.place import Place
 
 # An answer and its row may fall on different sides of midnight.
 WINDOW = (-REPLAY_WINDOW_MS, REPLAY_WINDOW_MS)
 
 
-def examine(place: Workspace, books: Books, month: str, customer: str | None = None) -> Report:
+def examine(place: Place, books: Books, month: str, customer: str | None = None) -> Report:
     """Hold a month's log and ledger against each other."""
     start, end = (instant + off for instant, off in zip(month_span(month), WINDOW, strict=True))
     with closing(place.keys()) as keys:
         customer_of = {key.key_id: key.customer for key in keys.list()}
+    log = place.log()
     owners = Owners(customer_of, _published(place.plan_book()))
     with closing(place.usage()) as usage:
         return compare(
             month,
-            accesslog.read(place.access_log, start, end),
+            log.read(start, end),
             usage.rows(start, end),
             owners,
-            watermark(place.access_log),
+            log.watermark(),
             customer=customer,
             settled=settled(books),
         )
 
 
-def examine_books(place: Workspace, books: Books, month: str, customer: str | None = None) -> list[Finding]:
+def examine_books(place: Place, books: Books, month: str, customer: str | None = None) -> list[Finding]:
     """Hold a closed month's rows against its invoices, and these against what they were made of."""
     found = [Finding(BOOKS, "", "", said) for said in books.problems()]
     if found:
@@ -64,7 +63,7 @@ def examine_books(place: Workspace, books: Books, month: str, customer: str | No
 
 
 def what_to_leave_out(
-    place: Workspace, books: Books, month: str, now_ms: int, *, early: bool, unproven_too: bool
+    place: Place, books: Books, month: str, now_ms: int, *, early: bool, unproven_too: bool
 ) -> dict[str, str]:
     """The calls that closing a month must not bill, each with the reason. NotClosable says what is missing.
 
@@ -81,7 +80,7 @@ def what_to_leave_out(
         if each == month and not report.complete and not early:
             raise NotClosable(
                 f"the access log ends at {instant_text(report.watermark)}, not after {instant_text(end)}: "
-                "make any request to the server, such as GET /v2/health/live"
+                "make any request, such as GET /v2/health/live (a stage's log comes some minutes later)"
             )
         billed = {row.call_id for _, row in billed_rows(books, each)}
         left_out |= {call: why for call, why in report.left_out.items() if call not in billed}
@@ -99,17 +98,6 @@ def settled(books: Books) -> Collection[str]:
     marks = (books.closed(month) for month in books.closed_months())
     ids = {call for mark in marks if mark for call in mark["left_out"]}
     return ids.union(*(d["calls"] for d in books.documents() if d["type"] == CREDIT_NOTE))
-
-
-def watermark(folder: Path) -> int:
-    """The instant of the access log's last line, in milliseconds since 1970; 0 without one."""
-    for file in sorted(folder.glob("*.jsonl"), reverse=True):
-        start = month_span(file.stem[:7])[0] + (int(file.stem[8:]) - 1) * accesslog.DAY_MS
-        records = accesslog.read(folder, start, start + accesslog.DAY_MS)
-        times = [record.time for record in records if isinstance(record, accesslog.AccessRecord)]
-        if times:
-            return max(times)
-    return 0
 
 
 def billed_rows(books: Books, month: str) -> list[tuple[str, UsageEvent]]:

@@ -26,6 +26,7 @@ from functions.access.sqlite import SqliteKeys
 from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.customers.sqlite import SqliteCustomers
+from functions.metering.accesslog import FolderLog
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
 from models.registry import Registry
 from models.store import LocalStore
@@ -74,6 +75,10 @@ class Workspace:
         if not self.ledger_file.exists():
             self.ledger().close()
         return SqliteUsage(str(self.ledger_file))
+
+    def log(self) -> FolderLog:
+        """What the server has logged of every answer."""
+        return FolderLog(self.access_log)
 
     def keys(self) -> SqliteKeys:
         """API keys and the plans in force."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from calendar import timegm
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from threading import Lock
-from time import gmtime, strftime
-from typing import NamedTuple
+from time import gmtime, strftime, strptime
+from typing import NamedTuple, Protocol
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -58,6 +59,16 @@ class Torn(NamedTuple):
 
     file: str
     line: int
+
+
+class AccessLogReader(Protocol):
+    """Reads what was logged, wherever it lies."""
+
+    def read(self, start: int, end: int) -> Iterator[AccessRecord | Torn]:
+        """Records of [start, end) in milliseconds, in any order, and what there can't be read."""
+
+    def watermark(self) -> int:
+        """Until when the log is complete, in milliseconds since 1970: 0 where there is none."""
 
 
 class AccessLog:
@@ -134,14 +145,42 @@ def read(folder: Path, start: int, end: int) -> Iterator[AccessRecord | Torn]:
                     yield record
 
 
+class FolderLog:
+    """Reads what AccessLog has written to a folder; complete until its last line."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder need not be there."""
+        self._folder = folder
+
+    def read(self, start: int, end: int) -> Iterator[AccessRecord | Torn]:
+        """Records of [start, end)."""
+        return read(self._folder, start, end)
+
+    def watermark(self) -> int:
+        """The instant of the last line."""
+        for file in sorted(self._folder.glob("*.jsonl"), reverse=True):
+            start = timegm(strptime(file.stem, "%Y-%m-%d")) * 1000
+            records = self.read(start, start + DAY_MS)
+            times = [record.time for record in records if isinstance(record, AccessRecord)]
+            if times:
+                return max(times)
+        return 0
+
+
+def record_from(found: Mapping[str, object]) -> AccessRecord:
+    """A record from its JSON object; KeyError, TypeError or ValueError where it is none."""
+    record = AccessRecord(**{name: found[name] for name in AccessRecord._fields})  # type: ignore[arg-type]
+    for value, kind in zip(record, _TYPES, strict=True):
+        if type(value) is not kind:
+            raise TypeError(f"{value!r} is not of the type {kind.__name__}")
+    return record
+
+
 def _parse(line: bytes) -> AccessRecord | None:
     try:
-        found = json.loads(line)
-        record = AccessRecord(**{name: found[name] for name in AccessRecord._fields})
-        same = all(type(value) is kind for value, kind in zip(record, _TYPES, strict=True))
+        return record_from(json.loads(line))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return record if same else None
 
 
 def _line(record: AccessRecord) -> str:

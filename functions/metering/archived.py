@@ -40,6 +40,9 @@ class ArchiveUsage:
             units[group] += row.units
         return [UsageBucket(*group, calls[group], units[group]) for group in sorted(calls)]
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def _of_month(self, month: str, start: int, end: int, customer: str | None) -> list[UsageEvent]:
         span = day_of(start), day_of(end - 1)
         days = [day for day in self._archive.days() if span[0] <= day <= span[1]]

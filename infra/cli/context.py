@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 if TYPE_CHECKING:
+    from functions.billing.books import Books
     from functions.customers.record import Customer
     from infra.place import Place
     from infra.service import Settings
@@ -70,6 +71,11 @@ def place(ctx: typer.Context, stage: str | None) -> Place:
     from infra.cloud.stage import Stage
 
     return Stage(target(ctx, stage))
+
+
+def books(ctx: typer.Context, where: Place) -> Books:
+    """The closed invoices of a place, by the issuer that service.toml names."""
+    return where.books(settings(ctx).service.name)
 
 
 def base_url(where: Place) -> str:

@@ -14,10 +14,11 @@ import typer
 
 from infra.cli import context
 from infra.cli.console import Failure, escape, print_json, show
-from infra.cli.context import AsJson
+from infra.cli.context import AsJson, OnStage
 
 if TYPE_CHECKING:
     from functions.billing.books import Books
+    from infra.place import Place
 
 
 class Format(StrEnum):
@@ -47,6 +48,7 @@ def export(
     send: Annotated[
         bool, typer.Option("--send", help="Send the events to Stripe, with the key in STRIPE_API_KEY.")
     ] = False,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Export closed invoices as JSON, CSV, a page to print, FOCUS, or Stripe meter events.
@@ -55,16 +57,19 @@ def export(
 
     Example: payphone invoice export payphone-000001 --format html --out invoice.html
     """
-    books = context.workspace(ctx).books(context.settings(ctx).service.name)
+    place = context.place(ctx, stage)
+    books = context.books(ctx, place)
     if (number is None) == (month is None):
         raise Failure("either an invoice's number or --month was expected")
     chosen = [books.get(number)] if number else [d for d in books.documents() if d["month"] == month]
     if not chosen:
-        raise Failure(f"{month} has no closed invoices: payphone invoice close --month {month}")
+        raise Failure(
+            f"{month} has no closed invoices: payphone invoice close --month {month}{context.on(stage)}"
+        )
     if form is Format.STRIPE:
         text = _stripe(books, chosen, stripe_customer, stripe_meter, send=send)
     else:
-        text = _text(ctx, form, chosen)
+        text = _text(place, form, chosen)
     if out is not None:
         out.write_text(text, encoding="utf-8")
     if as_json:
@@ -76,7 +81,7 @@ def export(
         show(f"Wrote {escape(str(out))}.")
 
 
-def _text(ctx: typer.Context, form: Format, chosen: list[dict[str, Any]]) -> str:
+def _text(place: Place, form: Format, chosen: list[dict[str, Any]]) -> str:
     from functions.billing.exports import page, tables
 
     if form is Format.JSON:
@@ -87,7 +92,7 @@ def _text(ctx: typer.Context, form: Format, chosen: list[dict[str, Any]]) -> str
         return tables.focus_csv(chosen)
     if len(chosen) > 1:
         raise Failure(f"a page has one invoice, and there are {len(chosen)}: give a number")
-    names = context.names_by_id(context.workspace(ctx))
+    names = context.names_by_id(place)
     return page.page(chosen[0], names.get(chosen[0]["customer"], "(erased)"))
 
 

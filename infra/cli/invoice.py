@@ -11,7 +11,7 @@ import typer
 from infra.cli import context, export
 from infra.cli.bills import bill_columns, bill_rows, money
 from infra.cli.console import Failure, escape, print_json, show, table
-from infra.cli.context import AsJson, Month, OnStage, find_payer, names_by_id
+from infra.cli.context import AsJson, Month, OnStage, books, find_payer, names_by_id, on
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +68,7 @@ def preview(
     columns = ("Customer", "Id", ">Calls", ">Free", ">Amount", "")
     show(
         table(columns, rows, f"{status.capitalize()} invoices, {month} (UTC)"),
-        "One in full: [bold]payphone invoice show CUSTOMER[/]",
+        f"One in full: [bold]payphone invoice show CUSTOMER{on(stage)}[/]",
     )
 
 
@@ -82,6 +82,7 @@ def close(
     leave_out_unproven: Annotated[
         bool, typer.Option("--leave-out-unproven", help="Don't bill calls that the access log lacks.")
     ] = False,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the invoices of a month final, once its access log is complete.
@@ -95,17 +96,16 @@ def close(
     from infra.evidence import what_to_leave_out
 
     _check_month(month)
-    place, books, now_ms = context.workspace(ctx), _books(ctx), context.now_ms()
-    if mark := books.closed(month):
+    place, now_ms = context.place(ctx, stage), context.now_ms()
+    ours = books(ctx, place)
+    if mark := ours.closed(month):
         left_out = mark["left_out"]
     else:
-        left_out = what_to_leave_out(
-            place, books, month, now_ms, early=early, unproven_too=leave_out_unproven
-        )
+        left_out = what_to_leave_out(place, ours, month, now_ms, early=early, unproven_too=leave_out_unproven)
     book = place.plan_book()
     with closing(place.keys()) as keys, closing(place.usage()) as usage:
         held = plans_held(keys.list(), month, book.in_force)
-        invoices = close_month(month, usage, book, held, books, now_ms, left_out)
+        invoices = close_month(month, usage, book, held, ours, now_ms, left_out)
     if as_json:
         return print_json({"month": month, "status": "closed", "left_out": left_out, "invoices": invoices})
     show(f"{month} is closed: {len(invoices)} invoices, {len(left_out)} calls left out.")
@@ -118,23 +118,26 @@ def list_(
     ctx: typer.Context,
     month: Annotated[str | None, typer.Option("--month", metavar="YYYY-MM", help="Only this month.")] = None,
     customer: Annotated[str | None, typer.Option("--customer", help="Only this customer.")] = None,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """List closed invoices and credit notes.
 
     Example: payphone invoice list --month 2026-11
     """
-    place = context.workspace(ctx)
+    place = context.place(ctx, stage)
     payer = find_payer(place, customer) if customer else None
     found = [
         document
-        for document in _books(ctx).documents()
+        for document in books(ctx, place).documents()
         if month in (None, document["month"]) and payer in (None, document["customer"])
     ]
     if as_json:
         return print_json({"documents": found})
     if not found:
-        return show("No closed invoices. Close a month: [bold]payphone invoice close --month YYYY-MM[/]")
+        return show(
+            f"No closed invoices. Close a month: [bold]payphone invoice close --month YYYY-MM{on(stage)}[/]"
+        )
     show(_list_table(found, names_by_id(place)))
 
 
@@ -154,7 +157,7 @@ def show_(
     """
     assert month is not None
     place = context.place(ctx, stage)
-    closed = None if stage else _closed(_books(ctx), customer)
+    closed = _closed(books(ctx, place), customer)
     if closed:
         of, invoices = closed["customer"], [closed]
     else:
@@ -182,6 +185,7 @@ def credit(
     reason: Annotated[str, typer.Option("--reason", help="As the customer reads it.")],
     calls: Annotated[list[str] | None, typer.Option("--call", help="A call of it, by id; repeat.")] = None,
     amount: Annotated[str | None, typer.Option("--amount", help="Instead of calls, taxes included.")] = None,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Issue a credit note: to calls that should not have been billed, or of an amount.
@@ -190,15 +194,16 @@ def credit(
     """
     from functions.billing.closing import credit_amount, credit_calls
 
-    books, now_ms = _books(ctx), context.now_ms()
+    place, now_ms = context.place(ctx, stage), context.now_ms()
+    ours = books(ctx, place)
     if not reason.strip() or not reason.isprintable():
         raise Failure("a reason of one line was expected")
     if bool(calls) == (amount is not None):
         raise Failure("either --call or --amount was expected")
     if calls:
-        note = credit_calls(number, calls, reason, books, context.workspace(ctx).plan_book(), now_ms)
+        note = credit_calls(number, calls, reason, ours, place.plan_book(), now_ms)
     else:
-        note = credit_amount(number, _amount(amount or ""), reason, books, now_ms)
+        note = credit_amount(number, _amount(amount or ""), reason, ours, now_ms)
     if as_json:
         return print_json(note)
     show(f"Credit note {note['number']} to {number}: {money(note['total'])} {note['currency']}.")
@@ -207,17 +212,15 @@ def credit(
 app.command("export")(export.export)
 
 
-def drafts(
-    place: Place, month: str, customer: str | None = None, books: Books | None = None
-) -> list[Invoice]:
-    """The draft invoices of a month, of one customer or of all; with `books`, late calls are on them."""
+def drafts(place: Place, month: str, customer: str | None = None, ours: Books | None = None) -> list[Invoice]:
+    """The draft invoices of a month, of one customer or of all; with books, late calls are on them."""
     from functions.billing.books import ClosedPast
     from functions.billing.invoices import draft_invoices, plans_held
 
     book = place.plan_book()
     with closing(place.keys()) as keys:
         held = plans_held(keys.list(customer), month, book.in_force)
-    past = ClosedPast(books) if books else None
+    past = ClosedPast(ours) if ours else None
     return draft_invoices(month, place.usage(), book, held, customer, past=past)
 
 
@@ -255,20 +258,14 @@ def _documents(
     ctx: typer.Context, place: Place, month: str, customer: str | None
 ) -> tuple[str, list[dict[str, Any]]]:
     """A month's invoices and their status: the closed ones, or drafts while it is open."""
-    from infra.workspace import Workspace
-
-    books = _books(ctx) if isinstance(place, Workspace) else None
-    if books and books.closed(month):
-        return "closed", [d for d in books.invoices(month) if customer in (None, d["customer"])]
-    return "draft", [invoice.document() for invoice in drafts(place, month, customer, books)]
+    ours = books(ctx, place)
+    if ours.closed(month):
+        return "closed", [d for d in ours.invoices(month) if customer in (None, d["customer"])]
+    return "draft", [invoice.document() for invoice in drafts(place, month, customer, ours)]
 
 
-def _books(ctx: typer.Context) -> Books:
-    return context.workspace(ctx).books(context.settings(ctx).service.name)
-
-
-def _closed(books: Books, number: str) -> dict[str, Any] | None:
-    return next((document for document in books.documents() if document["number"] == number), None)
+def _closed(ours: Books, number: str) -> dict[str, Any] | None:
+    return next((document for document in ours.documents() if document["number"] == number), None)
 
 
 def _check_month(month: str) -> None:

@@ -9,12 +9,12 @@ import typer
 
 from infra.cli import context
 from infra.cli.console import FAILED, escape, print_json, show, table
-from infra.cli.context import AsJson, Month, find_payer
+from infra.cli.context import AsJson, Month, OnStage, find_payer
 
 if TYPE_CHECKING:
     from functions.billing.books import Books
     from functions.billing.reconcile import Finding, Report
-    from infra.workspace import Workspace
+    from infra.place import Place
 
 SHOWN = 50
 
@@ -26,6 +26,7 @@ def reconcile(
     credit: Annotated[
         bool, typer.Option("--credit", help="Issue credit notes to what was billed and should not have been.")
     ] = False,
+    stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold access log, ledger and invoices against each other; exit code 0 only if they agree.
@@ -35,8 +36,8 @@ def reconcile(
     from infra.evidence import examine, examine_books
 
     assert month is not None
-    place = context.workspace(ctx)
-    books = place.books(context.settings(ctx).service.name)
+    place = context.place(ctx, stage)
+    books = context.books(ctx, place)
     of = find_payer(place, customer) if customer else None
     report = examine(place, books, month, of)
     notes = _credit(place, books, report, context.now_ms()) if credit else []
@@ -52,7 +53,7 @@ def reconcile(
         raise typer.Exit(FAILED)
 
 
-def _credit(place: Workspace, books: Books, report: Report, now_ms: int) -> list[dict[str, Any]]:
+def _credit(place: Place, books: Books, report: Report, now_ms: int) -> list[dict[str, Any]]:
     """Credit the calls that must not be billed, on the invoices that bill them."""
     from functions.billing.closing import credit_calls
     from infra.evidence import billed_rows

@@ -114,6 +114,10 @@ class StageKeys:
         found = [record_of(item, plans[item["plan"]["S"]]) for item in items]
         return sorted(found, key=lambda record: (record.created_at, record.key_id))
 
+    def by_gateway_id(self) -> dict[str, str]:
+        """Our ids of all keys by the gateway's, which are what its access log has."""
+        return {_gateway_id(item): item["key_id"]["S"] for item in self._scan("gateway#")}
+
     def set_plan(self, plan: Plan) -> None:
         """Put a plan version in force: all keys on the plan of this name follow. UnknownPlan."""
         usage_plan = self._usage_plans.get(plan.name)

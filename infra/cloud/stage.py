@@ -1,6 +1,6 @@
 """A deployed stage as its operator sees it: the same stores as a state folder has, in the cloud.
 
-Whatever works on a Workspace's registry, plans, usage, keys and customers works on a Stage's.
+Whatever works on a Workspace's registry, plans, books, usage, log, keys and customers works on a Stage's.
 Credentials are the operator's own, found as boto3 finds them; functions have far fewer rights.
 """
 
@@ -11,10 +11,12 @@ import os
 
 from functions.aws.credentials import Credentials
 from functions.aws.s3 import Bucket
+from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.metering.archive import Archive
 from functions.metering.archived import ArchiveUsage
 from infra.cdk import outputs
+from infra.cloud.access_log import StageLog
 from infra.cloud.customers import StageCustomers
 from infra.cloud.keys import StageKeys
 from infra.rollout import NotDeployed
@@ -49,6 +51,10 @@ class Stage:
         """Published plan versions."""
         return PlanBook(S3Store(self.outputs["ModelsBucket"], "", self.target.client("s3")))
 
+    def books(self, issuer: str) -> Books:
+        """Closed invoices and credit notes, beside the rows that they were made of."""
+        return Books(S3Store(self.outputs["ArchiveBucket"], "invoices/", self.target.client("s3")), issuer)
+
     def archive(self) -> Archive:
         """What the ledger's stream has brought so far."""
         return Archive(Bucket(self.outputs["ArchiveBucket"], self.target.region, identity=Operator()))
@@ -56,6 +62,10 @@ class Stage:
     def usage(self) -> ArchiveUsage:
         """What reports and invoices read."""
         return ArchiveUsage(self.archive())
+
+    def log(self) -> StageLog:
+        """What the gateway has logged of every answer."""
+        return StageLog(self.archive().bucket, self.keys().by_gateway_id())
 
     def keys(self) -> StageKeys:
         """API keys and the plans in force."""
