@@ -57,7 +57,10 @@ def connect(
 
 
 def connect_to_read(path: str, schema: Sequence[str]) -> sqlite3.Connection:
-    """Open a file that is there, read-only; UnusableDatabase if it is not, or not of our schema."""
+    """Open a file that is there, read-only; UnusableDatabase if it is not, or not of our schema.
+
+    One of an earlier release is brought up to date first.
+    """
     try:
         connection = sqlite3.connect(
             f"{Path(path).absolute().as_uri()}?mode=ro",
@@ -70,6 +73,9 @@ def connect_to_read(path: str, schema: Sequence[str]) -> sqlite3.Connection:
         raise UnusableDatabase(f"{path} can't be read: {error}") from error
     if version != len(schema):
         connection.close()
+        if 0 < version < len(schema):
+            connect(path, schema).close()
+            return connect_to_read(path, schema)
         raise UnusableDatabase(f"{path} has schema version {version}, {len(schema)} was expected")
     return connection
 

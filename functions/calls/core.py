@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Sequence
+from os import urandom
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from functions.calls.problems import Problem, Response
 from functions.calls.routes import PREDICT, Route, route
 from functions.inference.answers import UnusableScores
 from functions.inference.codec import encode_json
+from functions.metering.canonical import receipt_of
 from functions.metering.event import LIVE, UsageEvent, call_identity, fingerprint
 from functions.metering.ledger import Billed, Ledger, LedgerUnavailable, Refused, Replayed, Ticket
 from functions.preprocess.tensors import InputError, Tensor
@@ -213,6 +215,7 @@ class Call:
             bytes_in=len(request.body),
             started_at=request.time_ms,
             fingerprint="" if key is None else self._fingerprint(key),
+            nonce=urandom(16).hex(),
         )
         self.ticket = self.calls.ledger.append(event)
 
@@ -272,6 +275,7 @@ class Call:
             raise Problem("answer-too-large", detail)
         headers = {**self.headers, **answer.headers, "x-request-id": self.request.attempt_id}
         headers["payphone-call-id"] = row.call_id
+        headers["payphone-receipt"] = receipt_of(row)
         if not billed:
             headers["idempotent-replayed"] = "true"
         return Response(200, headers, answer.body)

@@ -88,6 +88,7 @@ def read_rows(name: str, data: bytes) -> Iterator[UsageEvent]:
 
 def row_from(document: dict[str, object]) -> UsageEvent:
     """A row from its JSON object; KeyError, TypeError or ValueError where it is none."""
+    document = {"nonce": "", **document}  # rows from before there were receipts have none
     values = {name: document[name] for name in UsageEvent._fields}
     row = UsageEvent(**{**values, "attempts": tuple(values["attempts"])})  # type: ignore[arg-type]
     for value, kind in zip(row, _TYPES, strict=True):
@@ -98,7 +99,7 @@ def row_from(document: dict[str, object]) -> UsageEvent:
     return row
 
 
-_TYPES = (str, tuple, str, str, str, str, str, str, int, int, int, str, str, int)
+_TYPES = (str, tuple, str, str, str, str, str, str, int, int, int, str, str, int, str)
 
 
 def day_of(time_ms: int) -> str:

@@ -158,6 +158,7 @@ def _item(row: UsageEvent) -> str:
         quoted(row.fingerprint),
         quoted(row.state),
         row.revision,
+        quoted(row.nonce),
     )
 
 
@@ -175,6 +176,7 @@ def _row(answer: dict[str, Any]) -> UsageEvent | None:
 def row_of(item: dict[str, Any]) -> UsageEvent:
     """The row in a DynamoDB item; ValueError if it is none."""
     try:
+        item = {"nonce": {"S": ""}, **item}  # rows from before there were receipts have none
         values = {name: item[name][kind] for name, kind in KINDS.items()}
         values |= {name: int(values[name]) for name in NUMBERS}
         values["attempts"] = tuple(attempt["S"] for attempt in values["attempts"])

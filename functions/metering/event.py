@@ -26,6 +26,8 @@ class UsageEvent(NamedTuple):
     milliseconds since 1970 UTC; it never changes, so a row never moves from one month to another.
     `plan` is "name@hash". `units` is the number of instances. `fingerprint` is "" without an
     Idempotency-Key. `revision` counts the changes of the row, from 1: of two copies the higher holds.
+    `nonce` is random, so that whoever sees a call's receipt can't find out by trying what is in its row;
+    rows from before there were receipts have none.
     """
 
     call_id: str
@@ -42,6 +44,7 @@ class UsageEvent(NamedTuple):
     fingerprint: str
     state: str = LIVE
     revision: int = 1
+    nonce: str = ""
 
 
 def call_identity(customer: str, attempt_id: str, idempotency_key: str | None) -> str:

@@ -36,6 +36,7 @@ SCHEMA = (
     ) STRICT;
     CREATE INDEX call_by_time ON call (started_at, customer)
     """,
+    "ALTER TABLE call ADD COLUMN nonce TEXT NOT NULL DEFAULT ''",
 )
 # Nothing but these constants and question marks ever enters the text of a statement.
 _COLUMNS = ", ".join(UsageEvent._fields)

@@ -22,6 +22,7 @@ def test_a_call_is_one_row_in_the_ledger_the_archive_and_the_access_log(cloud, h
     attempt, call = attempt_of(answer), document["usage"]["call_id"]
     assert answer.headers["x-request-id"] == attempt
     assert call == answer.headers["payphone-call-id"] == f"gw:{attempt}"
+    assert len(answer.headers["payphone-receipt"]) == len("2026-11-23.") + 64
     (row,) = [row for row in cloud.rows(key["key_id"]) if row["call_id"]["S"] not in before]
     assert row["call_id"]["S"] == call
     assert row["plan"]["S"] == key["plan"]

@@ -11,7 +11,7 @@ TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [REVIEW]}
 JSON = {"content-type": "application/json"}
 
 # What each answer has of its own.
-IDS = {"x-request-id", "payphone-call-id", "date", "content-length"}
+IDS = {"x-request-id", "payphone-call-id", "payphone-receipt", "date", "content-length"}
 # API Gateway's, on every answer of its own account.
 GATEWAYS = {"x-amzn-requestid", "x-amz-apigw-id", "x-amz-request-id", "x-amzn-errortype"}
 

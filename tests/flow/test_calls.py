@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from functions.metering.canonical import receipt_of
+
 REVIEW = "A quiet, funny and moving film. I would see it again tomorrow."
 CALL = {"instances": [REVIEW]}
 PATH = "/v1/models/sentiment/predict"
@@ -52,6 +54,8 @@ def test_an_answer_has_label_probability_and_what_it_cost(client, billed, server
     assert response.headers["payphone-call-id"] == call_id
     assert billed() == 1
     row = next(row for row in server.rows() if row.call_id == call_id)
+    assert response.headers["payphone-receipt"] == receipt_of(row)
+    assert len(row.nonce) == 32
     assert (row.model, row.version, row.kind, row.units, row.plan[:5]) == (
         "sentiment",
         "1",
@@ -158,6 +162,7 @@ def test_a_replay_is_answered_again_and_billed_once(client, billed):
     assert [a.status_code for a in answers] == [200] * 11
     assert [a.headers.get("idempotent-replayed") for a in answers] == [None] + ["true"] * 10
     assert len({a.headers["payphone-call-id"] for a in answers}) == 1
+    assert len({a.headers["payphone-receipt"] for a in answers}) == 1
     assert {json.dumps(a.json()["predictions"]) for a in answers} == {
         json.dumps(answers[0].json()["predictions"])
     }

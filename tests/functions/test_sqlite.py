@@ -47,6 +47,13 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(path):
         assert pragma(connection, "user_version") == 2
 
 
+def test_reading_an_older_file_brings_it_up_to_date_too(path):
+    connect(path, [FIRST]).close()
+    with closing(connect_to_read(path, [FIRST, SECOND])) as connection:
+        assert connection.execute("SELECT x FROM a").fetchall() == [(1,)]
+        assert connection.execute("SELECT y FROM b").fetchall() == []
+
+
 def test_a_step_that_fails_leaves_the_file_as_it_was(path):
     connect(path, [FIRST]).close()
     with pytest.raises(UnusableDatabase):

@@ -27,6 +27,7 @@ def make_event():
             bytes_in=len(body),
             started_at=NOON,
             fingerprint=fingerprint(key, b"sentiment", body) if key else "",
+            nonce=f"{next(numbers):032x}",
         )
         return event._replace(**fields)
 
