@@ -17,6 +17,14 @@ for purpose in train cloud dev; do
         --output-file "requirements/$purpose.txt"
 done
 compile requirements/web.in --generate-hashes --constraint "$all" --output-file requirements/web.txt
-for purpose in emulator lambda bench-lambda bench-litserve bench-bentoml bench-mlserver; do
+for purpose in emulator lambda bench-lambda bench-litserve bench-bentoml bench-mlserver bench-models; do
     compile "requirements/$purpose.in" --generate-hashes --output-file "requirements/$purpose.txt"
 done
+# PyTorch without CUDA: what it needs is what it needs on Windows, and its build for x86-64 and CPython 3.11
+# (torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl) is another file than the one with CUDA.
+cpu_build=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+uv pip compile requirements/bench-torch.in --python-platform windows --python-version 3.11 --no-header \
+    --no-annotate --quiet --generate-hashes --output-file requirements/bench-torch.txt
+awk -v hash="$cpu_build" '/^torch==/ { print; print "    --hash=sha256:" hash; skip = 1; next }
+    /^[^ ]/ { skip = 0 } !skip' requirements/bench-torch.txt >"$all"
+cat "$all" >requirements/bench-torch.txt

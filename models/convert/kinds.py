@@ -13,8 +13,10 @@ from models.convert.tflite import Graph
 SOURCES = {
     "factorization": "models.convert.factorization",
     "keras": "models.convert.keras",
+    "lightgbm": "models.convert.lightgbm",
     "scikit-learn": "models.convert.scikit.source",
     "tensorflow": "models.convert.module",
+    "xgboost": "models.convert.xgboost",
 }
 
 

@@ -23,7 +23,10 @@ from models.convert.tflite import ConversionError, Graph
 _LOGISTIC = ("binary:logistic", "reg:logistic")
 _MULTICLASS = ("multi:softprob", "multi:softmax")
 _LOGARITHMIC = ("count:poisson", "reg:gamma", "reg:tweedie")
-_IDENTITY = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror")
+_IDENTITY = (
+    *("reg:squarederror", "reg:squaredlogerror", "reg:absoluteerror", "reg:pseudohubererror"),
+    *("reg:quantileerror", "rank:pairwise", "rank:ndcg", "rank:map"),
+)
 
 
 def graph(model: bytes) -> Graph:

@@ -28,6 +28,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
@@ -151,6 +152,11 @@ SMOOTH = {
     "neighbours-values-diabetes": KNeighborsRegressor(weights="distance"),
     "network-values-diabetes": scaled(MLPRegressor(hidden_layer_sizes=(16,), max_iter=100, random_state=0)),
 }
+TEXT = {
+    "text-svc": make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC()),
+    "text-logistic": make_pipeline(TfidfVectorizer(norm="l1", use_idf=False), LogisticRegression()),
+    "text-two": make_pipeline(TfidfVectorizer(binary=True, norm=None), SGDClassifier(loss="log_loss")),
+}
 REFUSED = {
     "unknown-iris": AdaBoostClassifier(n_estimators=3),
     "kernel-iris": SVC(kernel=lambda a, b: a @ b.T),
@@ -187,11 +193,29 @@ class Converted(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lines() -> tuple[list[str], list[int]]:
+    """What is said about three data sets, line by line, and which one a line is about."""
+    loaders = (load_iris, load_breast_cancer, load_digits)
+    pairs = [(line, n) for n, load in enumerate(loaders) for line in load().DESCR.splitlines()]
+    texts, about = zip(*pairs, strict=True)
+    return list(texts), list(about)
+
+
+@pytest.fixture(scope="session")
+def texts(lines: tuple[list[str], list[int]]) -> list[str]:
+    """Those lines, half of which were fitted on, and hostile ones."""
+    return [*lines[0], "", " \n", "unheard-of words", "é" * 300, "\ud800 \x00", "iris " * 2_000]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory, lines: tuple[list[str], list[int]]) -> Path:
     """<case>.joblib beside <case>.tflite or <case>.refused."""
     folder = tmp_path_factory.mktemp("estimators")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        for name, model in TEXT.items():
+            half = [(text, n) for text, n in zip(*lines, strict=True) if name != "text-two" or n < 2][::2]
+            joblib.dump(model.fit(*zip(*half, strict=True)), folder / f"{name}.joblib")
         for name, model in {**TREES, **SMOOTH, **REFUSED}.items():
             data = DATA.get(next((key for key in sorted(DATA, key=len)[::-1] if name.endswith(key)), ""))
             if data is not None:

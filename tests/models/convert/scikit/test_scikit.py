@@ -230,7 +230,8 @@ def test_has_builtin_ops_only(folder: Path, case: str) -> None:
 
 
 def test_every_case_made_is_tested(folder: Path) -> None:
-    assert sorted(path.stem for path in folder.glob("*.tflite")) == sorted(TREES + SMOOTH)
+    made = (path.stem for path in folder.glob("*.tflite") if not path.stem.startswith("text-"))
+    assert sorted(made) == sorted(TREES + SMOOTH)
     assert sorted(path.stem for path in folder.glob("*.refused")) == sorted(REFUSALS)
 
 
