@@ -3,10 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: quickstart test lint bench lock clean
+.PHONY: quickstart cloud-quickstart cloud test lint bench lock clean
 
 quickstart: $(VENV)/train.done
 	$(BIN)/payphone quickstart
+
+cloud-quickstart: cloud
+	$(BIN)/payphone quickstart --cloud
+
+# What `payphone deploy` and whatever else takes --stage need.
+cloud: $(VENV)/cloud.done
 
 test: $(VENV)/dev.done
 	@command -v strace >/dev/null || apt-get install --yes --quiet strace
@@ -30,7 +36,11 @@ $(VENV)/train.done: requirements/train.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.done: requirements/dev.txt requirements/cloud.txt $(VENV)/train.done
+$(VENV)/cloud.done: requirements/cloud.txt $(VENV)/train.done
+	$(PIP) -r requirements/cloud.txt
+	@touch $@
+
+$(VENV)/dev.done: requirements/dev.txt $(VENV)/cloud.done
 	$(PIP) -r requirements/dev.txt -r requirements/cloud.txt
 	@touch $@
 

@@ -31,6 +31,8 @@ from models.registry import Registry
 from models.s3 import S3Store
 
 REGISTRY_PREFIX = "models/"
+STEPS = 6
+"""How many steps `deploy` tells of, where it has to prepare the account."""
 
 
 class Deployed(NamedTuple):

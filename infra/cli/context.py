@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -59,6 +60,10 @@ def settings(ctx: typer.Context) -> Settings:
 
 def target(ctx: typer.Context, stage: str | None) -> Target:
     """The stage that a command is about: the named one, or else that of service.toml."""
+    if find_spec("boto3") is None or find_spec("aws_cdk") is None:
+        from infra.cli.console import Failure
+
+        raise Failure("what works on AWS is not installed here: make cloud, or requirements/cloud.txt")
     from infra.target import find
 
     return find(settings(ctx).aws, stage)

@@ -5,6 +5,8 @@ Bars go to standard error, where a terminal redraws them; anything else gets onl
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -51,3 +53,13 @@ class StepBars:
             self._tasks[event.step] = self._bars.add_task("", total=None, step=event.step)
         total = event.total or None
         self._bars.update(self._tasks[event.step], completed=event.done, total=total, description=message)
+
+    def steps(self, step: str, count: int) -> Callable[..., None]:
+        """What draws a step that tells of `count` sentences as it gets to them, the last one `over`."""
+        told = itertools.count()
+
+        def on_step(message: str, *, over: bool = False) -> None:
+            done = count if over else min(next(told), count - 1)
+            self.on_progress(Event(step, message, done, count, {}))
+
+        return on_step

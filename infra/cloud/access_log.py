@@ -10,6 +10,7 @@ its own, gives the path with its stage in front, and writes "-" where it has not
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from functions.aws.s3 import Bucket
 from functions.metering.accesslog import DAY_MS, AccessRecord, Torn, record_from
 
 PREFIX = "access-log/"
+MODEL_ROUTE = re.compile(r"/v[12]/models/([^/{}]+)")
 SLACK_MS = 15 * 60 * 1000
 """A line that is this much older than the newest one has come, or comes no more."""
 
@@ -63,8 +65,8 @@ class StageLog:
         found = {name: "" if value == "-" else value for name, value in line.items()}
         route, path = str(found["resource"]), str(found["path"])
         start = path.find(route.partition("{")[0])
-        parts = route.split("/")  # of a call: "", version, "models", its model, …
-        found["model"] = parts[3] if parts[2:3] == ["models"] and "{" not in "".join(parts[3:4]) else ""
+        model = MODEL_ROUTE.match(route)
+        found["model"] = model[1] if model else ""
         found["path"] = path[max(start, 0) :]
         found["key_id"] = self._key_ids.get(str(found["key_id"]), "")
         return record_from(found)

@@ -1,7 +1,8 @@
 """Start the local AWS on a free port of 127.0.0.1, and stop it again by its process id.
 
 with running(prepare()) as aws: ...                    in a session fixture
-python tests/cloud/emulator/server.py                  prints the endpoint, ends when its stdin closes
+python tests/cloud/emulator/server.py                  prints the endpoint, ends when its stdin closes;
+                                                       so `payphone quickstart --cloud` runs it
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from typing import NamedTuple
 
 from provision import Tools
 
+from infra import local_aws
+from infra.local_aws import REGION
+
 ACCOUNT = "000000000000"
-REGION = "us-east-1"
 START_SECONDS = 60
 
 
@@ -40,11 +43,7 @@ class LocalAws(NamedTuple):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return {
             **kept,
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
+            **local_aws.environment(self.endpoint),
             "PATH": f"{self.tools.node.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
 

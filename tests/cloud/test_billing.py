@@ -1,0 +1,114 @@
+"""From the quickstart's calls on a stage to invoices that are closed, held against the log, and mended."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+STAGE = "sold"
+
+
+class Operator:
+    """Runs `payphone` against a stage that `quickstart --cloud --stage` has made."""
+
+    def __init__(self, aws, state):
+        self.aws, self.state = aws, state
+
+    def command(self, *arguments):
+        line = [sys.executable, "-c", "from infra.cli.main import app; app()", "--state", str(self.state)]
+        line += [*arguments, "--stage", STAGE, "--json"]
+        return subprocess.run(line, env=self.aws.environment(), capture_output=True, text=True, check=False)
+
+    def run(self, *arguments, code=0):
+        done = self.command(*arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def operator(aws, sentiment, sentiment_workspace, tmp_path_factory):
+    state = tmp_path_factory.mktemp("quickstart") / "state"
+    state.mkdir(mode=0o700)
+    for folder in ("models", "work", "data"):
+        shutil.copytree(sentiment_workspace.root / folder, state / folder)
+    return Operator(aws, state)
+
+
+@pytest.fixture(scope="module")
+def told(operator):
+    """The quickstart's line."""
+    done = operator.command("quickstart", "--cloud")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def month():
+    return time.strftime("%Y-%m", time.gmtime())
+
+
+def test_the_quickstart_sells_the_same_from_a_stage(told, sentiment):
+    assert told["calls_answered"] == told["calls_billed"] == 15
+    assert told["ledger_rows"] == told["archive_rows"] == told["access_log_rows"] == 15
+    assert (told["calls_refused"], told["calls_replayed"]) == (4, 1)
+    assert (told["invoice_total"], told["currency"]) == ("0.03", "USD")  # as tests/flow/test_quickstart.py
+    assert told["model_bytes"] == sentiment.manifest.model.size
+    assert told["layer_bytes"] > told["model_bytes"]
+    assert told["deploy_seconds"] > 0
+
+
+def test_a_month_on_a_stage_is_reconciled_closed_and_mended(operator, told, month):
+    run = operator.run
+    agreed = run("reconcile", "--month", month)
+    assert (agreed["agrees"], agreed["billed"], agreed["answered"]) == (True, 15, 16)  # a replay, too
+    early = operator.command("invoice", "close", "--month", month)
+    assert early.returncode == 1
+    assert "is not over" in early.stderr
+    for _ in range(2):  # the second changes nothing
+        closed = run("invoice", "close", "--month", month, "--early")
+        (invoice,) = closed["invoices"]
+        assert (invoice["total"], closed["left_out"]) == ("0.03", {})
+    number = invoice["number"]
+    assert run("invoice", "show", number)["total"] == "0.03"
+    assert run("invoice", "preview", "--month", month)["status"] == "closed"
+    exported = run("invoice", "export", number, "--format", "csv")
+    assert "sentiment" in exported["text"]
+
+    call = fail_one(operator, month)
+    wrong = run("reconcile", "--month", month, code=1)
+    assert wrong["counts"]["failed"] == 1
+    mended = run("reconcile", "--month", month, "--credit", code=1)  # that the log has two lines of it stays
+    assert len(mended["credit_notes"]) == 1
+    documents = run("invoice", "list", "--month", month)["documents"]
+    assert [(d["type"], d["total"], d.get("calls")) for d in documents] == [
+        ("invoice", "0.03", None),
+        ("credit_note", "0.00", [call]),
+    ]
+    note = run("invoice", "credit", number, "--amount", "0.01", "--reason", "goodwill")
+    assert (note["total"], note["invoice"]) == ("0.01", number)
+
+
+def fail_one(operator, month):
+    """Let the log say of a call that its answer was a failure; gives the call."""
+    from infra.cloud.stage import Stage
+    from infra.target import Target
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in operator.aws.environment().items():
+            patch.setenv(name, value)
+        stage = Stage(Target(STAGE, "us-east-1", "3.13", "x86_64", True))
+        bucket = stage.archive().bucket
+        lines = (
+            (name, json.loads(line))
+            for name in bucket.list("access-log/")
+            for line in bucket.get(name).splitlines()
+        )
+        name, line = next(
+            (name, line) for name, line in lines if line["status"] == 200 and line["path"].endswith("/infer")
+        )
+        bucket.put(f"{name}-again", json.dumps(line | {"status": 502}).encode() + b"\n")
+        return f"gw:{line['attempt_id']}"
