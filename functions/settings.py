@@ -7,7 +7,8 @@ needs and hands the values on.
 from __future__ import annotations
 
 from os import environ
-from typing import NamedTuple
+
+from models.typed import NamedTuple
 
 VERSION = "0.1.0"  # of Payphone, as in pyproject.toml, which no Lambda has
 KEY_CACHE_SECONDS = 5.0

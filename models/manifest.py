@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import Any, NamedTuple
+
+from models.typed import Any, NamedTuple
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.tflite"

@@ -12,7 +12,8 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+
+from models.typed import Protocol
 
 
 class NotInStore(KeyError):

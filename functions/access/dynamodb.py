@@ -14,47 +14,48 @@ everywhere that much later at most. Keys are written by `infra/cloud/keys.py`, n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from time import time
-from typing import Any, TypeVar
 
 from functions.access.keys import KeyRecord, LookupUnavailable, Plan
 from functions.aws.service import JsonService, Rejected, Unavailable
+from models.typed import Any
 
 BY_CUSTOMER = "by-customer"
 CACHED = 10_000
 SECONDS = 2.0
 
 Item = dict[str, dict[str, Any]]
-_T = TypeVar("_T")
+_NEVER = (0.0, None)
 
 
 class GatewayKeys:
     """Reads the table for a function. Threads may share it; LookupUnavailable where it can't be read."""
 
-    def __init__(self, table: str, region: str, cache_seconds: float) -> None:
+    def __init__(self, table: str, service: JsonService, cache_seconds: float) -> None:
         """Nothing is read before the first look-up."""
-        self._service = JsonService("dynamodb", region, "DynamoDB_20120810")
+        self._service = service
         self._table = quoted(table)
         self._cache_seconds = cache_seconds
-        self._records: dict[str, tuple[float, Item | None]] = {}
+        self._records: dict[str, tuple[float, KeyRecord]] = {}
         self._plans: dict[str, tuple[float, Plan]] = {}
-
-    def connect(self) -> None:
-        """Open a connection while the sandbox starts, so that the first call need not."""
-        try:
-            self._service.connect(SECONDS)
-        except Unavailable as error:
-            raise LookupUnavailable(str(error)) from error
 
     def find(self, gateway_id: str) -> KeyRecord | None:
         """The record of the key with this id at the gateway, usable or not."""
-        if not gateway_id:
+        # Wall clock: the monotonic one may stand still while a sandbox is frozen.
+        now = time()
+        at, record = self._records.get(gateway_id, _NEVER)
+        if record is not None and 0 <= now - at < self._cache_seconds:
+            return record
+        item = self._get(f"gateway#{gateway_id}") if gateway_id else None
+        if item is None:
+            self._records.pop(gateway_id, None)
             return None
-        item = self._cached(self._records, gateway_id, lambda: self._get(f"gateway#{gateway_id}"))
-        return record_of(item, self._plan(item["plan"]["S"])) if item else None
+        at, plan = self._plan(item["plan"]["S"], now)
+        record = record_of(item, plan)
+        self._keep(self._records, gateway_id, (at, record))
+        return record
 
     def of_customer(self, customer: str) -> list[KeyRecord]:
         """All records of a customer, oldest first, as the index has them: it may lag by a second."""
@@ -67,7 +68,7 @@ class GatewayKeys:
                 '"KeyConditionExpression":"customer = :c",'
                 f'"ExpressionAttributeValues":{{":c":{{"S":{quoted(customer)}}}}}}}',
             )
-            found += [record_of(item, self._plan(item["plan"]["S"])) for item in answer["Items"]]
+            found += [record_of(item, self._plan(item["plan"]["S"], time())[1]) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return sorted(found, key=lambda record: (record.created_at, record.key_id))
             last = ",".join(
@@ -75,25 +76,21 @@ class GatewayKeys:
             )
             page = f'"ExclusiveStartKey":{{{last}}},'
 
-    def _plan(self, name: str) -> Plan:
-        return self._cached(self._plans, name, lambda: self._read_plan(name))
+    def _plan(self, name: str, now: float) -> tuple[float, Plan]:
+        """A plan, and since when it is known: keys share it, so it is read once for all of them."""
+        held = self._plans.get(name)
+        if held is None or not 0 <= now - held[0] < self._cache_seconds:
+            item = self._get(f"plan#{name}")
+            if item is None:
+                raise LookupUnavailable(f"plan {name}, which a key is on, is not in the access table")
+            held = now, plan_of(item)
+            self._keep(self._plans, name, held)
+        return held
 
-    def _read_plan(self, name: str) -> Plan:
-        item = self._get(f"plan#{name}")
-        if item is None:
-            raise LookupUnavailable(f"plan {name}, which a key is on, is not in the access table")
-        return plan_of(item)
-
-    def _cached(self, cache: dict[str, tuple[float, _T]], key: str, fetch: Callable[[], _T]) -> _T:
-        # Wall clock: the monotonic one may stand still while a sandbox is frozen.
-        now = time()
-        at, value = cache.get(key, (0.0, None))
-        if value is None or not 0 <= now - at < self._cache_seconds:
-            value = fetch()
-            if len(cache) >= CACHED:
-                cache.clear()
-            cache[key] = (now, value)
-        return value
+    def _keep(self, cache: dict[str, Any], name: str, value: Any) -> None:
+        if len(cache) >= CACHED:
+            cache.clear()
+        cache[name] = value
 
     def _get(self, item_id: str) -> Item | None:
         key = f'{{"id":{{"S":{quoted(item_id)}}}}}'

@@ -11,7 +11,8 @@ from __future__ import annotations
 from binascii import crc32
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+
+from models.typed import NamedTuple, Protocol
 
 PREFIX = "pp_live_"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

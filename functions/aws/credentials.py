@@ -11,9 +11,9 @@ from __future__ import annotations
 from json import loads
 from os import environ
 from time import monotonic, time
-from typing import NamedTuple
 
 from functions.aws.wire import Connection, ConnectionLost, Endpoint, split_url
+from models.typed import NamedTuple
 
 CONTAINER_HOST = Endpoint("169.254.170.2", 80, tls=False)
 PLAIN_HTTP_HOSTS = ("127.0.0.1", "localhost", "::1", CONTAINER_HOST.host, "169.254.170.23", "fd00:ec2::23")

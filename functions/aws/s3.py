@@ -15,12 +15,13 @@ from contextlib import suppress
 from hashlib import sha256
 from os import urandom
 from time import monotonic, sleep
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from functions.aws.credentials import Credentials, CredentialSource, CredentialsUnavailable
 from functions.aws.service import EXPIRED, Rejected, Unavailable, service_endpoint
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint
+from models.typed import Protocol
 
 WINDOW = 12  # requests under way at once
 RANGE = 8 * 1024 * 1024

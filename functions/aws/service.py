@@ -16,11 +16,11 @@ from contextlib import suppress
 from json import loads
 from os import environ, urandom
 from time import monotonic, sleep, time
-from typing import Any
 
 from functions.aws.credentials import CredentialSource, CredentialsUnavailable
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint, split_url
+from models.typed import Any
 
 MAX_ATTEMPTS = 6
 FIRST_PAUSE = 0.025
@@ -174,6 +174,11 @@ class Call:
                 signer.skew = skew
             return off
         return False
+
+
+def dynamodb_in(region: str) -> JsonService:
+    """DynamoDB in a region. What shares it shares its connections, each of which costs a handshake."""
+    return JsonService("dynamodb", region, "DynamoDB_20120810")
 
 
 def service_endpoint(name: str, region: str) -> Endpoint:

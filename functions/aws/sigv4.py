@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from time import gmtime, strftime, time
-from typing import NamedTuple
 
 from functions.aws.credentials import Credentials
+from models.typed import NamedTuple
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"

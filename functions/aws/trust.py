@@ -4,37 +4,38 @@ Parsing the 140-odd roots of a system bundle is 20 ms of CPU at every cold start
 that a write needs. AWS serves its endpoints under Amazon Trust Services' five roots
 (https://www.amazontrust.com/repository/), so those alone are taken out of the bundle, in 2 ms. A
 server they don't vouch for (another partition, a proxy that inspects traffic) is judged by the whole
-bundle: see `Connection` in `wire.py`. AWS_CA_BUNDLE, as in the AWS SDKs, replaces it all.
+bundle: see `Stream` in `stream.py`. AWS_CA_BUNDLE, as in the AWS SDKs, replaces it all.
 """
 
 from __future__ import annotations
 
-import ssl
+from _ssl import PROTOCOL_TLS_CLIENT, PROTO_TLSv1_2, _SSLContext, get_default_verify_paths
 from binascii import a2b_base64
 from functools import cache
-from os import environ
+from os import R_OK, access, environ
 
 AMAZON_ROOTS = (b"Amazon Root CA", b"Starfield Services Root Certificate Authority")
 
 
-def trusted(*, all_roots: bool = False) -> ssl.SSLContext:
+def trusted(*, all_roots: bool = False) -> _SSLContext:
     """The context for new connections; OSError if the bundle can't be read."""
     if bundle := environ.get("AWS_CA_BUNDLE"):
         return _context(bundle, all_roots=True)
-    return _context(environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile, all_roots)
+    usual: str = get_default_verify_paths()[1]
+    return _context(environ.get("SSL_CERT_FILE") or (usual if access(usual, R_OK) else ""), all_roots)
 
 
 @cache
-def _context(bundle: str | None, all_roots: bool) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    roots = b"" if all_roots or bundle is None else _amazon_roots(bundle)
+def _context(bundle: str, all_roots: bool) -> _SSLContext:
+    context = _SSLContext(PROTOCOL_TLS_CLIENT)  # which asks for a certificate, and for the host's own
+    context.minimum_version = PROTO_TLSv1_2
+    roots = _amazon_roots(bundle) if bundle and not all_roots else b""
     if roots:
         context.load_verify_locations(cadata=roots)
-    elif bundle is not None:
-        context.load_verify_locations(bundle)
+    elif bundle:
+        context.load_verify_locations(cafile=bundle)
     else:
-        context.load_default_certs()
+        context.set_default_verify_paths()  # roots in a folder, a file each
     return context
 
 

@@ -5,24 +5,20 @@ use (Content-Length or chunked). A socket with an unread answer is never sent on
 can't read another's answer, whatever was raised in between. Any failure closes the socket and is
 ConnectionLost; whether to send again is the caller's to know.
 
-Deadlines are instants of `time.monotonic()`. Looking up a host name is the one step that they don't
-bound: the C library has no timeout for it but its own.
+Deadlines are instants of `time.monotonic()`.
 """
 
 from __future__ import annotations
 
 import re
-import socket
-import ssl
-from time import monotonic, time
-from typing import NamedTuple
+from time import time
 
-from functions.aws.trust import trusted
+from functions.aws.stream import Stream
+from models.typed import NamedTuple
 
 MAX_HEAD = 64 * 1024
 MAX_BODY = 64 * 1024 * 1024
 MAX_IDLE_SECONDS = 300  # NAT gateways and load balancers forget a connection after 350 s
-CHUNK = 64 * 1024
 
 
 class ConnectionLost(Exception):
@@ -76,37 +72,38 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._socket: socket.socket | None = None
+        self._stream: Stream | None = None
         self._unread = False
         self._last_used = 0.0
 
-    def connect(self, deadline: float) -> None:
-        """Open the socket if it is not open, or not fit for use."""
+    def connect(self, deadline: float) -> Stream:
+        """Open the stream if it is not open, or not fit for use."""
+        stream = self._stream
         # Wall clock: the monotonic one may stand still while a sandbox is frozen or a snapshot lies on disk.
-        if self._socket and (self._unread or not 0 <= time() - self._last_used < MAX_IDLE_SECONDS):
-            self.close()
-        if self._socket is None:
-            try:
-                self._socket = self._open(deadline)
-            except OSError as error:
-                raise ConnectionLost(f"{self.endpoint.authority} can't be reached: {error}") from error
-            self._last_used = time()
+        if stream and not self._unread and 0 <= time() - self._last_used < MAX_IDLE_SECONDS:
+            return stream
+        self.close()
+        host, port, tls = self.endpoint
+        try:
+            self._stream = stream = Stream(host, port, deadline, tls=tls)
+        except OSError as error:
+            raise ConnectionLost(f"{self.endpoint.authority} can't be reached: {error}") from error
+        self._last_used = time()
+        return stream
 
     def send(self, request: bytes, deadline: float) -> None:
         """Send one whole request. Its answer has to be received before the next is sent."""
-        self.connect(deadline)
-        assert self._socket is not None
+        stream = self.connect(deadline)
         self._unread = True
         try:
-            self._socket.settimeout(_until(deadline))
-            self._socket.sendall(request)
+            stream.send(request, deadline)
         except OSError as error:
             self.close()
             raise ConnectionLost(f"{self.endpoint.authority} took no request: {error}") from error
 
     def receive(self, deadline: float, *, bodiless: bool = False) -> Answer:
         """Read the answer to what was sent; `bodiless` where the request was a HEAD."""
-        if self._socket is None or not self._unread:
+        if self._stream is None or not self._unread:
             raise ConnectionLost("there is no request under way")
         kept = False
         try:
@@ -122,36 +119,16 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the socket. The connection may be used again."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket, self._unread = None, False
+        if self._stream is not None:
+            self._stream.close()
+        self._stream, self._unread = None, False
 
     def __del__(self) -> None:
         self.close()
 
-    def _open(self, deadline: float) -> socket.socket:
-        try:
-            return self._opened(deadline, all_roots=False)
-        except ssl.SSLCertVerificationError:
-            return self._opened(deadline, all_roots=True)
-
-    def _opened(self, deadline: float, all_roots: bool) -> socket.socket:
-        host = self.endpoint.host.encode("ascii")  # bytes, or Python would load its codec for IDNA
-        plain = socket.create_connection((host, self.endpoint.port), _until(deadline))  # type: ignore[arg-type]
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not self.endpoint.tls:
-                return plain
-            plain.settimeout(_until(deadline))
-            return trusted(all_roots=all_roots).wrap_socket(plain, server_hostname=host)
-        except BaseException:
-            plain.close()
-            raise
-
     def _receive_some(self, deadline: float) -> bytes:
-        assert self._socket is not None
-        self._socket.settimeout(_until(deadline))
-        if data := self._socket.recv(CHUNK):
+        assert self._stream is not None
+        if data := self._stream.receive(deadline):
             return data
         raise ConnectionResetError("the connection was closed")
 
@@ -214,12 +191,6 @@ class Connection:
                 return bytes(body), rest[2:]
             body += rest[:size]
             rest = rest[size + 2 :]
-
-
-def _until(deadline: float) -> float:
-    if (left := deadline - monotonic()) > 0:
-        return left
-    raise TimeoutError("the deadline has passed")
 
 
 def _header(head: bytes, lower: bytes, name: bytes) -> str:

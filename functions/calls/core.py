@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Sequence
 from os import urandom
 from time import perf_counter_ns
-from typing import Protocol
 
 from functions.access.keys import KeyRecord
 from functions.calls import v2
@@ -28,6 +27,7 @@ from functions.metering.canonical import receipt_of
 from functions.metering.event import LIVE, UsageEvent, call_identity, fingerprint
 from functions.metering.ledger import Billed, Ledger, LedgerUnavailable, Refused, Replayed, Ticket
 from functions.preprocess.tensors import InputError, Tensor
+from models.typed import Protocol
 
 log = logging.getLogger("payphone.calls")
 

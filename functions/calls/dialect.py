@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
 
 from functions.preprocess.tensors import Tensor
 from models.manifest import Manifest, TensorSpec
+from models.typed import Any, NamedTuple, Protocol
 
 JSON = "application/json"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import Any
 
 from functions.calls.dialect import Request
 from functions.calls.problems import Response
+from models.typed import Any
 
 # A function's answer may have 6 MB as JSON, in which a quote takes two bytes; base64 takes a third more.
 MAX_TEXT = 2 * 1024 * 1024

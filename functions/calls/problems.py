@@ -7,7 +7,8 @@ what to do; it never repeats the payload and, for an internal error, says nothin
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+
+from models.typed import Any, NamedTuple
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:payphone:problem:"

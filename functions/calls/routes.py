@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 from functions.calls import v1, v2
 from functions.calls.dialect import Dialect
+from models.typed import NamedTuple
 
 PREDICT = "predict"
 METADATA = "metadata"

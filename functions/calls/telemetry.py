@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as quoted
 from resource import RUSAGE_SELF, getrusage
-from typing import NamedTuple
+
+from models.typed import NamedTuple
 
 NAMESPACE = "Payphone"
 METRICS = {

@@ -8,7 +8,6 @@ names follow in order. Answers go the same way when the request asks for binary 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from functions.calls.dialect import JSON, Answer, Asked, ModelView, Receipt, Request
 from functions.calls.problems import Problem
@@ -24,6 +23,7 @@ from functions.inference.codec import (
 )
 from functions.preprocess.tensors import Tensor
 from models.manifest import Manifest, TensorSpec
+from models.typed import Any, NamedTuple
 
 BINARY = "application/octet-stream"
 HEADER_LENGTH = "inference-header-content-length"

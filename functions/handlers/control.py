@@ -20,6 +20,7 @@ from functions.api.catalog import PublishedModels
 from functions.api.context import Context
 from functions.api.gateway import BehindGateway, identify
 from functions.aws.s3 import Bucket
+from functions.aws.service import dynamodb_in
 from functions.billing.plans import PlanBook
 from functions.calls.gateway import TEXT
 from functions.metering.archive import Archive
@@ -30,7 +31,7 @@ _set = settings.read("region", "stage", "models", "access_table", "archive_bucke
 _logger = Logger(service="payphone-control")
 _metrics = Metrics(namespace="Payphone", service="control")
 _metrics.set_default_dimensions(stage=_set.stage)
-_keys = GatewayKeys(_set.access_table, _set.region, _set.key_cache_seconds)
+_keys = GatewayKeys(_set.access_table, dynamodb_in(_set.region), _set.key_cache_seconds)
 _app = create_app(
     Context(
         identify=identify(_keys.find),

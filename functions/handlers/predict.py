@@ -1,7 +1,7 @@
 """The Lambda that answers calls, one per model: the predict core behind API Gateway.
 
 It is all that runs on a call, so it imports the standard library and our own modules only. The
-model is loaded and the connections are opened while the sandbox starts; a model that is not what
+model is loaded and the connection is opened while the sandbox starts; a model that is not what
 its manifest says stops it there. Throttle and quota are the gateway's.
 """
 
@@ -11,11 +11,11 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from time import perf_counter_ns
-from typing import Any
 
 from functions import settings
 from functions.access.dynamodb import GatewayKeys
 from functions.access.keys import KeyRecord, LookupUnavailable
+from functions.aws.service import Unavailable, dynamodb_in
 from functions.calls.core import MAX_BODY, Call, Calls, Model, access_unavailable, too_large
 from functions.calls.dialect import Request
 from functions.calls.gateway import key_of, reply, request_of
@@ -23,9 +23,10 @@ from functions.calls.problems import Response
 from functions.calls.telemetry import Said, Telemetry
 from functions.inference import artifact
 from functions.metering.dynamodb import DynamoDbLedger
-from functions.metering.ledger import LedgerUnavailable
+from models.typed import Any
 
 LEDGER_MS = 3000  # twice over, for a void, and two look-ups: still under the function's timeout
+CONNECT_SECONDS = 2.0
 
 
 class OneModel:
@@ -41,17 +42,17 @@ class OneModel:
 
 _set = settings.read("region", "model", "ledger_table", "access_table")
 _model = artifact.load(_set.artifact, _set.model, _set.region)
-_ledger = DynamoDbLedger(_set.ledger_table, _set.region, LEDGER_MS)
-_keys = GatewayKeys(_set.access_table, _set.region, _set.key_cache_seconds)
+_service = dynamodb_in(_set.region)
+_ledger = DynamoDbLedger(_set.ledger_table, _service, LEDGER_MS)
+_keys = GatewayKeys(_set.access_table, _service, _set.key_cache_seconds)
 _calls = Calls(OneModel(_model), _ledger)
 _telemetry = Telemetry(_set.stage, _set.model, _model.manifest.version)
 _cold = True
 
 # What a snapshot holds open is dead when it is restored. Else the first call says what is wrong.
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
-    with suppress(LedgerUnavailable, LookupUnavailable):
-        _ledger.connect()
-        _keys.connect()
+    with suppress(Unavailable):
+        _service.connect(CONNECT_SECONDS)
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:

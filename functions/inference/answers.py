@@ -6,11 +6,11 @@ A task says how scores become a label. A new task is one function and one entry 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from functions.inference.codec import nested, values_of
 from functions.preprocess.tensors import STRING, Tensor
 from models.manifest import Manifest, TensorSpec
+from models.typed import Any
 
 LABEL = "label"
 DETECTION = "detection"

@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Sequence
 from itertools import chain
 from math import isfinite
-from typing import Any
 
 from functions.preprocess.tensors import (
     BYTES,
@@ -24,6 +23,7 @@ from functions.preprocess.tensors import (
     shape_fits,
 )
 from models.manifest import TensorSpec
+from models.typed import Any
 
 assert sys.byteorder == "little", "tensors are little-endian; no platform that Payphone runs on is otherwise"
 

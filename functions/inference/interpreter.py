@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -16,6 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from functions.inference.runtime import DEFAULT_SIGNATURE, RuntimeFailure, arrange
 from functions.preprocess.tensors import Tensor
 from models.manifest import DTYPES, Signature, TensorSpec
+from models.typed import Any
 
 
 class InterpreterModel:

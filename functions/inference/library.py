@@ -24,9 +24,9 @@ from ctypes import (
     cast,
     string_at,
 )
-from typing import Any
 
 from functions.inference.runtime import RuntimeFailure
+from models.typed import Any
 
 VERSION = "2.3.0"
 LIBRARY_VARIABLE = "PAYPHONE_LITERT_LIBRARY"

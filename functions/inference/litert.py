@@ -11,7 +11,6 @@ import mmap
 from collections.abc import Sequence
 from ctypes import CFUNCTYPE, addressof, byref, c_char, c_void_p, create_string_buffer
 from threading import Lock
-from typing import Any, NamedTuple
 
 from functions.inference.graph import check_ops, read_signatures
 from functions.inference.library import (
@@ -26,6 +25,7 @@ from functions.inference.library import (
 from functions.inference.runtime import RuntimeFailure, arrange
 from functions.preprocess.tensors import ELEMENT, Tensor, element_count
 from models.manifest import Signature, TensorSpec
+from models.typed import Any, NamedTuple
 
 # How many shapes of inputs stay prepared for a signature; a server sees batch 1 and a few others.
 PREPARED = 4

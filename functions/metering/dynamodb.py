@@ -15,12 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from json import loads
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any
 from weakref import WeakSet
 
 from functions.aws.service import Call, JsonService, Rejected, Unavailable
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import LedgerUnavailable, Outcome, Ticket, settle, voided
+from models.typed import Any
 
 NUMBERS = ("units", "bytes_in", "started_at", "revision")
 KINDS = {name: "N" if name in NUMBERS else "L" if name == "attempts" else "S" for name in UsageEvent._fields}
@@ -33,23 +33,16 @@ UNMOVED = '"ConditionExpression":"revision = :seen","ExpressionAttributeValues":
 class DynamoDbLedger:
     """A Ledger in one table. Threads may share it; each append under way has a connection of its own."""
 
-    def __init__(self, table: str, region: str, deadline_ms: int = 3000) -> None:
+    def __init__(self, table: str, service: JsonService, deadline_ms: int = 3000) -> None:
         """`deadline_ms` bounds the waiting for one append or get; inference in between is not counted.
 
         A void reads and writes, so it may take twice as long.
         """
-        self._service = JsonService("dynamodb", region, "DynamoDB_20120810")
+        self._service = service
         self._table = quoted(table)
         self._seconds = deadline_ms / 1000
         self._tickets: WeakSet[_Append] = WeakSet()
         self._closed = False
-
-    def connect(self) -> None:
-        """Open a connection while the sandbox starts, so that the first call need not."""
-        try:
-            self._service.connect(self._seconds)
-        except Unavailable as error:
-            raise LedgerUnavailable(str(error)) from error
 
     def append(self, event: UsageEvent) -> Ticket:
         """Send the row; the ticket reads the answer."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from typing import NamedTuple
+
+from models.typed import NamedTuple
 
 LIVE = "live"
 VOID = "void"

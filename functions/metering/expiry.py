@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 
-from functions.aws.service import Call, JsonService, Rejected
+from functions.aws.service import Call, Rejected, dynamodb_in
 from functions.metering.archive import day_of
 from functions.metering.event import UsageEvent
 
@@ -24,7 +24,7 @@ class LedgerRows:
     """The ledger's table as the nightly seal sees it. Unavailable and Rejected come as they are."""
 
     def __init__(self, table: str, region: str) -> None:
-        self._service = JsonService("dynamodb", region, "DynamoDB_20120810")
+        self._service = dynamodb_in(region)
         self._table = quoted(table)
 
     def count(self, start: int, end: int) -> Counter[str]:

@@ -8,9 +8,9 @@ commit (SQLite), a request on the wire (DynamoDB) and a wait before inference (h
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from functions.metering.event import LIVE, VOID, UsageEvent
+from models.typed import NamedTuple, Protocol
 
 REPLAY_WINDOW_MS = 24 * 3600 * 1000
 MAX_REPLAYS = 10

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from functions.preprocess.tensors import Tensor
 from models.manifest import Signature, TensorSpec
+from models.typed import Any
 
 
 class Columns:

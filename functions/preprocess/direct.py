@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from functions.preprocess.tensors import Tensor
 from models.manifest import Signature
+from models.typed import Any
 
 
 class Direct:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from functions.preprocess.png import decode
 from functions.preprocess.tensors import BYTES, InputError, Tensor
 from models.manifest import Signature, TensorSpec
+from models.typed import Any
 
 GREY, RGB = 1, 3
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 from functions.preprocess.tensors import Tensor
 from models.manifest import Preprocess, Signature, TensorSpec
+from models.typed import Any, Protocol
 
 
 class Preprocessor(Protocol):

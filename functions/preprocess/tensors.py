@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from models.typed import NamedTuple
 
 # Type name → (array/struct code, bytes an element). Raw data is little-endian and row-major,
 # as both LiteRT and the Open Inference Protocol have it.

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from functions.preprocess.tensors import InputError, Tensor
 from models.manifest import Signature, TensorSpec
+from models.typed import Any
 
 VOCABULARY_FILE = "vocabulary.json"
 

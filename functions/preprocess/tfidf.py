@@ -10,10 +10,10 @@ import json
 import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from functions.preprocess.tensors import InputError, Tensor
 from models.manifest import Signature, TensorSpec
+from models.typed import Any
 
 VOCABULARY_FILE = "vocabulary.json"
 LEAST_TERMS = 64

@@ -9,10 +9,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 from functions.preprocess.tensors import InputError, Tensor
 from models.manifest import Signature, TensorSpec
+from models.typed import Any
 
 VOCABULARY_FILE = "vocab.txt"
 IDS, MASK = "ids", "mask"

@@ -9,6 +9,7 @@ from moto.server import ThreadedMotoServer
 from functions.access import dynamodb
 from functions.access.dynamodb import GatewayKeys, plan_item, plan_of, record_item, record_of
 from functions.access.keys import KeyRecord, LookupUnavailable, Plan
+from functions.aws.service import dynamodb_in
 
 REGION = "eu-west-1"
 PLAN = Plan("starter", "starter@01", 0.5, 20, 100)
@@ -63,7 +64,7 @@ def open_keys(table):
     """A reader, and the operations it sent."""
 
     def make(cache_seconds=5.0):
-        keys = GatewayKeys("access", REGION, cache_seconds)
+        keys = GatewayKeys("access", dynamodb_in(REGION), cache_seconds)
         sent, start = [], keys._service.start
         keys._service.start = lambda operation, *rest: sent.append(operation) or start(operation, *rest)
         return keys, sent
@@ -154,4 +155,4 @@ def test_a_key_without_its_plan_lets_nobody_in(table, put, open_keys):
 
 def test_without_a_table_nobody_is_let_in(table):
     with pytest.raises(LookupUnavailable, match="ResourceNotFoundException"):
-        GatewayKeys("nowhere", REGION, 5).find("gw1")
+        GatewayKeys("nowhere", dynamodb_in(REGION), 5).find("gw1")

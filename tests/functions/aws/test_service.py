@@ -7,14 +7,14 @@ import boto3
 import pytest
 
 from functions.aws import service as module
-from functions.aws.service import JsonService, Rejected, Unavailable, service_endpoint
+from functions.aws.service import Rejected, Unavailable, dynamodb_in, service_endpoint
 
 SECONDS = 20
 
 
 @pytest.fixture
 def dynamodb(aws):
-    service = JsonService("dynamodb", "eu-west-1", "DynamoDB_20120810")
+    service = dynamodb_in("eu-west-1")
     yield service
     service.close()
 

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from functions.aws.service import Unavailable, dynamodb_in
 from functions.metering.dynamodb import DynamoDbLedger
 from functions.metering.event import LIVE, VOID, UsageEvent, call_identity, fingerprint
 from functions.metering.ledger import MAX_REPLAYS, Billed, LedgerUnavailable, Refused, Replayed
@@ -106,7 +107,7 @@ def table(proxy, request):
 @pytest.fixture
 def ledger(table, proxy):
     proxy.requests.clear()
-    under_test = DynamoDbLedger("usage", REGION, deadline_ms=20_000)
+    under_test = DynamoDbLedger("usage", dynamodb_in(REGION), deadline_ms=20_000)
     yield under_test
     under_test.close()
 
@@ -334,7 +335,7 @@ def test_a_ticket_settles_at_once(ledger):
 
 
 def test_without_a_table_the_ledger_is_unavailable(proxy):
-    ledger = DynamoDbLedger("nowhere", REGION)
+    ledger = DynamoDbLedger("nowhere", dynamodb_in(REGION))
     with pytest.raises(LedgerUnavailable, match="ResourceNotFoundException"):
         ledger.append(event("a1")).outcome()
     with pytest.raises(LedgerUnavailable, match="ResourceNotFoundException"):
@@ -345,8 +346,9 @@ def test_without_a_table_the_ledger_is_unavailable(proxy):
 def test_without_a_server_the_ledger_is_unavailable_within_its_deadline(proxy, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        ledger = DynamoDbLedger("usage", REGION, deadline_ms=100)
-        ledger.connect()
+        service = dynamodb_in(REGION)
+        service.connect(1)
+        ledger = DynamoDbLedger("usage", service, deadline_ms=100)
         ticket = ledger.append(event("a1"))
         for _ in range(2):
             with pytest.raises(LedgerUnavailable, match="no usable answer in time"):
@@ -354,8 +356,8 @@ def test_without_a_server_the_ledger_is_unavailable_within_its_deadline(proxy, m
         with pytest.raises(LedgerUnavailable):
             ledger.void("gw:a1", "a1")
     ledger.close()
-    with pytest.raises(LedgerUnavailable, match="can't be reached"):
-        ledger.connect()
+    with pytest.raises(Unavailable, match="can't be reached"):
+        service.connect(1)
 
 
 def test_a_row_that_is_none_is_not_taken_for_one(ledger, table):

@@ -8,6 +8,7 @@ import pytest
 from functions.access.dynamodb import GatewayKeys
 from functions.access.keys import Plan, digest
 from functions.access.sqlite import NotRotatable, UnknownKey, UnknownPlan
+from functions.aws.service import dynamodb_in
 from infra.cloud.keys import StageKeys
 
 STARTER = Plan("starter", "starter@01", 0.5, 20, 100)
@@ -37,7 +38,7 @@ def keys(table, gateway, usage_plans):
 @pytest.fixture
 def in_function(table, aws):
     """The look-up of a deployed function, without a cache."""
-    return GatewayKeys(table.name, "eu-west-1", 0)
+    return GatewayKeys(table.name, dynamodb_in("eu-west-1"), 0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from functions.aws.service import dynamodb_in
 from functions.metering.archived import ArchiveUsage
 from functions.metering.dynamodb import DynamoDbLedger, _item
 from functions.metering.event import VOID
@@ -187,7 +188,7 @@ def test_what_there_was_no_time_for_is_done_the_next_night(seal, billed, ledger_
 def test_a_row_that_is_used_again_does_not_expire(seal, billed, ledger_table):
     seal()
     row = billed[0]._replace(fingerprint="f", call_id="ik:1")
-    ledger = DynamoDbLedger(ledger_table.name, "eu-west-1")
+    ledger = DynamoDbLedger(ledger_table.name, dynamodb_in("eu-west-1"))
     ledger.append(row).outcome()
     ledger.close()
     assert expiring(ledger_table)["ik:1"] is None

@@ -7,13 +7,14 @@ JSON lines from stdin, prints "ready", appends all and prints one line per outco
 import json
 import sys
 
+from functions.aws.service import dynamodb_in
 from functions.metering.dynamodb import DynamoDbLedger
 from functions.metering.event import UsageEvent
 from functions.metering.sqlite import SqliteLedger
 
 LEDGERS = {
     "sqlite": SqliteLedger,
-    "dynamodb": lambda table: DynamoDbLedger(table, "eu-west-1", deadline_ms=60_000),
+    "dynamodb": lambda table: DynamoDbLedger(table, dynamodb_in("eu-west-1"), deadline_ms=60_000),
 }
 
 if __name__ == "__main__":
