@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: quickstart cloud-quickstart cloud test lint bench lock clean
+.PHONY: quickstart cloud-quickstart cloud test lint catalog bench lock clean
 
 quickstart: $(VENV)/train.done
 	$(BIN)/payphone quickstart
@@ -23,6 +23,10 @@ lint: $(VENV)/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Everything in models/catalog: trained, converted, proven, published. Its last line is one line of JSON.
+catalog: $(VENV)/train.done
+	@$(BIN)/payphone model catalog --page docs/catalog.md --json
 
 bench: $(VENV)/dev.done
 	$(BIN)/python -m tests.benchmarks.run

@@ -52,6 +52,7 @@ class Work:
         self.entry: Entry = load_entry(order["name"])
         self.folder = Path(order["folder"])
         self.seconds: dict[str, float] = {}
+        self._measured: dict[str, dict[str, float]] = {}
         self._order = order
         self._report = report
 
@@ -146,8 +147,9 @@ class Work:
                 message = f"{draft.quantization} answers {rows:,} held-out rows"
                 on_row = partial(_count, tell, message, number * rows, len(drafts) * rows)
                 files = {**trained.encoding.files, MODEL_FILE: data}
-                parity, disagreed = prove(draft, files, known, on_row)
-                candidates.append(Candidate(draft.quantization, data, parity, disagreed))
+                proof = prove(draft, files, known, on_row)
+                self._measured[draft.quantization] = proof.measured
+                candidates.append(Candidate(draft.quantization, data, proof.parity, proof.disagreed))
         return candidates
 
     def _choose(self, candidates: list[Candidate]) -> Candidate:
@@ -176,14 +178,14 @@ class Work:
         chosen: Candidate,
         draft: Manifest,
     ) -> None:
-        entry = self.entry
+        entry, measured = self.entry, self._measured[chosen.quantization]
         training = {
-            "metric": {"name": figures.metric, "value": figures.value, "rows": figures.rows},
+            "metric": _metric(figures, measured, chosen.parity.rows),
             "references": [reference._asdict() for reference in entry.references],
             "data": {
                 name: {"source": data.title, "sha256": data.sha256} for name, data in entry.data.items()
             },
-            "facts": figures.facts,
+            "facts": {**figures.facts, **measured},
             "candidates": _table(candidates, chosen),
             "seconds": {step: round(seconds, 2) for step, seconds in self.seconds.items()},
         }
@@ -224,6 +226,14 @@ class Work:
 
 def _count(tell: Tell, message: str, before: int, total: int, done: int) -> None:
     tell(message, before + done, total)
+
+
+def _metric(figures: Figures, measured: dict[str, float], rows: int) -> dict[str, Any]:
+    """What training measured; where nothing was trained, how near the served answers are to the source's."""
+    if measured:
+        name, value = next(iter(measured.items()))
+        return {"name": f"{name.replace('_', ' ')} to the float model", "value": value, "rows": rows}
+    return {"name": figures.metric, "value": figures.value, "rows": figures.rows}
 
 
 def _table(candidates: list[Candidate], chosen: Candidate) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +20,41 @@ from models.manifest import Manifest, Parity, TensorSpec
 from models.parity import Disagreement, compare
 from models.trained import Trained
 
+EMBEDDING = "embedding"
+
+
+class Proof(NamedTuple):
+    """What comparing gave. `measured` are figures for a task whose rows have no true answer."""
+
+    parity: Parity
+    disagreed: list[Disagreement]
+    measured: dict[str, float]
+
 
 def prove(
     draft: Manifest, files: Mapping[str, bytes], trained: Trained, on_row: Callable[[int], None]
-) -> tuple[Parity, list[Disagreement]]:
+) -> Proof:
     """Compare what `draft` and `files` serve with the source's own answers, on all held-out rows.
 
     ModelLoadError where the engine can't load it. `on_row` hears how many rows are answered.
     """
     model = engine.load(draft, files.__getitem__)
     try:
-        return compare(
-            trained.answer,
-            lambda values: answer(model, values, on_row),
-            trained.held_out,
-            draft.parity.gate,
-            draft.task,
-        )
+        expected = trained.answer(trained.held_out)
+        found = answer(model, trained.held_out, on_row)
     finally:
         model.close()
+    parity, disagreed = compare(
+        lambda _: expected, lambda _: found, trained.held_out, draft.parity.gate, draft.task
+    )
+    measured = _cosines(expected, found) if draft.task == EMBEDDING else {}
+    return Proof(parity, disagreed, measured)
+
+
+def _cosines(expected: NDArray[Any], found: NDArray[Any]) -> dict[str, float]:
+    """How near vectors of length 1 are to those of the source: the worst first, then the mean."""
+    cosines = (expected.astype("float64") * found).sum(axis=1)
+    return {"least_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean())}
 
 
 def answer(
@@ -46,7 +62,7 @@ def answer(
 ) -> NDArray[Any]:
     """Answer request values in batches of the size a request may have; gives the first output [n, …]."""
     scores, done = [], 0
-    for instances, form in _batches(model, values):
+    for instances, form in batches(model, values):
         output = model.run(model.prepare(tensors_from_instances(instances, form)))[0]
         assert isinstance(output.data, bytes)
         scores.append(np.frombuffer(output.data, ELEMENT[output.dtype][0]).reshape(output.shape))
@@ -55,7 +71,7 @@ def answer(
     return np.concatenate(scores)
 
 
-def _batches(model: engine.Model, values: Sequence[Any]) -> Iterator[tuple[list[Any], Sequence[TensorSpec]]]:
+def batches(model: engine.Model, values: Sequence[Any]) -> Iterator[tuple[list[Any], Sequence[TensorSpec]]]:
     """What one request may carry: at most `max_instances`, all in one form and of one length."""
 
     def alike(value: Any) -> tuple[Sequence[TensorSpec], int]:

@@ -10,11 +10,13 @@ import csv
 import sys
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from functions.inference.codec import parse_json
-from functions.preprocess.tensors import BYTES
+from functions.preprocess.tensors import BYTES, ELEMENT
 from models.manifest import TensorSpec
 
 Forms = Sequence[Sequence[TensorSpec]]
@@ -31,13 +33,24 @@ def read_rows(value: str | None, file: Path | None, forms: Forms) -> Iterator[An
     elif value is not None:
         yield _line(value, forms)
     elif file is not None:
-        with file.open(encoding="utf-8", newline="") as lines:
+        with file.open(encoding="utf-8-sig", newline="") as lines, _said_of(file):
             if file.suffix == ".csv":
-                yield from _records(csv.DictReader(lines), forms[0])
+                yield from _records(lines, forms)
             elif file.suffix == ".jsonl":
                 yield from (_json(line, number) for number, line in enumerate(lines, 1) if line.strip())
             else:
                 yield from _lines(lines, forms)
+
+
+@contextmanager
+def _said_of(file: Path) -> Iterator[None]:
+    """Turn what a file that is no text, or no table, raises into a RowError."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise RowError(f"{file} is not UTF-8 text: rows are read from .txt, .jsonl or .csv") from None
+    except csv.Error as error:
+        raise RowError(f"{file} is no CSV: {error}") from None
 
 
 def _lines(lines: Iterable[str], forms: Forms) -> Iterator[Any]:
@@ -63,18 +76,35 @@ def _json(text: str, number: int) -> Any:
         raise RowError(f"row {number} is not JSON: {error}") from None
 
 
-def _records(records: csv.DictReader[str], inputs: Sequence[TensorSpec]) -> Iterator[Any]:
-    """Columns named as the inputs; of a model of one numeric input, its columns in their order."""
-    columns = list(records.fieldnames or ())
-    names = [spec.name for spec in inputs]
-    named = set(names) <= set(columns)
-    if not named and (len(inputs) > 1 or inputs[0].dtype == "string"):
-        raise RowError(f"the file has the columns {', '.join(columns)}; {', '.join(names)} was expected")
-    for number, record in enumerate(records, 1):
-        if named:
-            yield {spec.name: _cell(record[spec.name], spec, number) for spec in inputs}
+def _records(lines: IO[str], forms: Forms) -> Iterator[Any]:
+    """Rows of a CSV: columns named as the inputs of a form, others ignored; or, of a model of one numeric
+    input, all columns in their order. A first line of numbers alone is a row, not a header.
+    """
+    table = csv.reader(lines, strict=True)
+    header = next(table, [])
+    rows = chain([header], table) if _is_row(header) else table
+    columns = [] if _is_row(header) else [name.strip() for name in header]
+    form = next((form for form in forms if {spec.name for spec in form} <= set(columns)), None)
+    places = [(spec, columns.index(spec.name)) for spec in form or ()]
+    single = next((form[0] for form in forms if len(form) == 1 and form[0].dtype in ELEMENT), None)
+    if not places and single is None:
+        names = " or ".join(", ".join(spec.name for spec in form) for form in forms)
+        raise RowError(f"the file has the columns {', '.join(columns or header)}; {names} was expected")
+    for number, row in enumerate(filter(None, rows), 1):
+        if columns and len(row) != len(columns):
+            raise RowError(f"row {number} has {len(row)} cells; the header names {len(columns)} columns")
+        if single is not None and not places:
+            yield fold([_cell(text, single, number) for text in row], single)
         else:
-            yield fold([_cell(record[column], inputs[0], number) for column in columns], inputs[0])
+            yield {spec.name: _cell(row[at], spec, number) for spec, at in places}
+
+
+def _is_row(cells: list[str]) -> bool:
+    """Whether all cells are numbers, which are no names of columns."""
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
 
 
 def fold(values: list[Any], spec: TensorSpec) -> list[Any]:

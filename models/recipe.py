@@ -74,8 +74,10 @@ def _imported(roots: Iterable[str]) -> list[Path]:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
+    """All but the words about it, which decide nothing."""
+    settings = {key: value for key, value in entry._asdict().items() if key not in ("call", "remark")}
     return {
-        **entry._asdict(),
+        **settings,
         "data": {name: data._asdict() for name, data in entry.data.items()},
         "gates": {name: gate._asdict() for name, gate in entry.gates.items()},
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli import model_add
+from infra.cli import model_add, model_catalog
 from infra.cli.console import Failure, escape, print_json, show, size_text, table
 from infra.cli.context import AsJson, OnStage, place, target, workspace
 
@@ -61,6 +61,7 @@ def train(
         show(f"Version {live} still answers calls: [bold]payphone model promote {name} {manifest.version}[/]")
 
 
+app.command("catalog")(model_catalog.catalog)
 app.command("add")(model_add.add)
 
 

@@ -38,7 +38,7 @@ def add(
 
     Example: payphone model add iris.tflite --name iris --labels setosa,versicolor,virginica
     """
-    from infra.adopt import adopt
+    from infra.adopt.adopt import adopt
     from infra.cli.model import facts
 
     place = workspace(ctx)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,38 +22,20 @@ class StepBars:
 
     def __init__(self) -> None:
         """Draw on standard error."""
-        self._console = Console(stderr=True, highlight=False)
-        self._bars = Progress(
-            SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("[bold]{task.fields[step]:<8}"),
-            BarColumn(bar_width=20),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._tasks: dict[str, TaskID] = {}
+        self._lines = _Lines()
 
-    def __enter__(self) -> StepBars:
-        self._bars.start()
+    def __enter__(self) -> Self:
+        self._lines.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self._lines.bars.stop()
 
     def on_progress(self, event: Event) -> None:
         """Draw one event."""
-        message = escape(event.message)
-        if not self._console.is_terminal:
-            if event.finished:
-                self._console.print(f"{event.step:<8} {message}", soft_wrap=True)
-            return
-        if event.step not in self._tasks:
-            self._tasks[event.step] = self._bars.add_task("", total=None, step=event.step)
-        total = event.total or None
-        self._bars.update(self._tasks[event.step], completed=event.done, total=total, description=message)
+        self._lines.draw(event.step, event.message, event, is_last=event.finished)
 
     def steps(self, step: str, count: int) -> Callable[..., None]:
         """What draws a step that tells of `count` sentences as it gets to them, the last one `over`."""
@@ -63,3 +46,39 @@ class StepBars:
             self.on_progress(Event(step, message, done, count, {}))
 
         return on_step
+
+
+class ModelBars(StepBars):
+    """The same for many models: each has one line, on which its steps follow one another."""
+
+    def on_model(self, name: str, event: Event) -> None:
+        """Draw one event of a model."""
+        self._lines.draw(name, event.message, event, is_last=event.finished and event.step == "publish")
+
+
+class _Lines:
+    """Bars by the name that stands before them; without a terminal, a sentence for each step that is over."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self.bars = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("[bold]{task.fields[name]:<8}"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def draw(self, name: str, message: str, event: Event, *, is_last: bool) -> None:
+        """Show where the work of this name stands; only its last event may show it as over."""
+        if not self._console.is_terminal:
+            if event.finished:
+                self._console.print(f"{name:<8} {escape(message)}", soft_wrap=True)
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self.bars.add_task("", total=None, name=name)
+        total = event.total if event.total and (is_last or not event.finished) else None
+        self.bars.update(self._tasks[name], completed=event.done, total=total, description=escape(message))

@@ -56,7 +56,9 @@ class Entry(NamedTuple):
     """What model.toml says. `data`, `split`, `encoding` and `training` decide what is learnt.
 
     `gates` has one gate for each quantization that is to be tried. `training` are the parameters
-    of the family, `encoding` those of the preprocessing, `split` how rows are held out.
+    of the family, `encoding` those of the preprocessing, `split` how rows are held out. `call` is what
+    curl's -d is given, as one types it in a shell, and `remark` what is to be said beside the figure, with
+    the facts of the training in braces.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Entry(NamedTuple):
     training: dict[str, Any]
     gates: dict[str, Gate]
     references: tuple[Reference, ...]
+    call: str
+    remark: str
 
     @property
     def package(self) -> str:
@@ -116,6 +120,8 @@ def parse_entry(name: str, text: str, where: str) -> Entry:
             training=document["training"],
             gates={key: Gate(**value) for key, value in document["gate"].items()},
             references=tuple(Reference(**item) for item in document.get("references", ())),
+            call=document["call"],
+            remark=document.get("remark", ""),
         )
     except tomllib.TOMLDecodeError as error:
         raise EntryError(f"{where} is no TOML: {error}") from error

@@ -41,7 +41,10 @@ def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> F
     answer = load(entry, folder).answer
     probe = LogisticRegression(max_iter=1000).fit(answer([text for text, _ in rest]), [y for _, y in rest])
     accuracy = float(probe.score(answer([text for text, _ in held_out]), [y for _, y in held_out]))
-    facts = {"probe": f"logistic regression on the vectors of {len(rest):,} film sentences"}
+    facts = {
+        "probe": f"logistic regression on the vectors of {len(rest):,} film sentences",
+        "probe_accuracy": accuracy,
+    }
     return Figures("accuracy of a linear probe", accuracy, len(held_out), facts)
 
 

@@ -12,7 +12,8 @@ import pytest
 from functions.inference import engine
 from functions.inference.answers import predictions
 from functions.inference.codec import tensors_from_instances
-from infra.adopt import Adopted, AdoptError, adopt, kind_of
+from infra.adopt.adopt import Adopted, adopt
+from infra.adopt.file_kinds import AdoptError, kind_of
 from infra.workspace import Workspace
 
 
@@ -166,7 +167,7 @@ def test_scikit_learn_with_trust(brought: Path, place: Workspace) -> None:
         ("scalar.tflite", ["the input 'x' is a single number", "as [1] or [n]"]),
         ("uneven.tflite", ["count instances differently (y [3], x [1, 2])", "free batch"]),
         ("inverse.keras", ["no LiteRT builtin does tf.MatrixInverse", "inv", "Use layers that"]),
-        ("lambda.keras", ["can't be read by its framework", "Lambda", "--trust"]),
+        ("lambda.keras", ["its framework can't read it", "Lambda", "--trust"]),
     ],
 )
 def test_refusals_name_the_place_and_the_remedy(

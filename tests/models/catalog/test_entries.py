@@ -22,7 +22,7 @@ def test_entries_name_only_what_there_is(name: str) -> None:
     assert entry.family in FAMILIES
     assert entry.source in SOURCES
     assert entry.task in {*LABELLING, *RESEMBLANCE, *WITHOUT_LABELS}
-    assert bool(entry.labels) == (entry.task in LABELLING)
+    assert bool(entry.labels) == (entry.task in {*LABELLING, "detection"})
     assert entry.gates.keys() <= QUANTIZATIONS.keys()
     assert entry.licence
     assert all(len(data.sha256) == 64 for data in entry.data.values())
@@ -45,6 +45,7 @@ def test_an_unknown_entry_says_what_there_is() -> None:
     ("old", "new", "complaint"),
     [
         ('family = "lstm"', "", "lacks 'family'"),
+        ("call = ", "cal = ", "lacks 'call'"),
         ("max_instances = 64", "max_instances = 0", "max_instances is 0"),
         ("max_instances = 64", 'max_instances = "many"', "max_instances is 'many'"),
         ("max_diff = 1e-5", "max_dif = 1e-5", "max_dif"),

@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from functions.inference import engine
 from functions.inference.codec import nested, tensors_from_instances, values_of
 from functions.inference.interpreter import InterpreterModel
-from functions.preprocess.tensors import ELEMENT, Tensor, element_count
-from infra.adopt_sources import Arrays, Opened, Reference
+from functions.preprocess.tensors import ELEMENT, STRING, Tensor, element_count
+from infra.adopt.opened import Arrays, Opened, Reference
+from infra.proof import batches
 from infra.rows import RowError, read_rows
 from models.convert.errors import ConversionError
-from models.manifest import MODEL_FILE, Manifest, Signature
+from models.manifest import TensorSpec
 from models.parity import compare
 from models.quantize import Candidate
 
+PREDICT = "predict"
 RANDOM_ROWS = 16
+TEXT_WORDS = 12
 MOST_SAMPLE_ROWS = 1_000
 FREE_LENGTH = 8  # of a free dimension that is not the batch, where there is no sample
 
@@ -31,17 +34,17 @@ FREE_LENGTH = 8  # of a free dimension that is not the batch, where there is no 
 TOLERANCE = {"as brought": 1e-5, "float32": 1e-5, "float16": 5e-3, "dynamic-int8": 5e-2}
 
 
-def rows_for(sample: str | None, signature: Signature) -> list[Any]:
-    """Instances from the sample file, or made up."""
+def rows_for(sample: str | None, model: engine.Model, words: Sequence[str] = ()) -> list[Any]:
+    """Instances from the sample file, or made up, of `words` where the model takes texts."""
     if sample:
-        rows = list(islice(read_rows(None, Path(sample), [signature.inputs]), MOST_SAMPLE_ROWS))
+        rows = list(islice(read_rows(None, Path(sample), model.forms), MOST_SAMPLE_ROWS))
         if not rows:
             raise RowError(f"{sample} has no rows: at least one was expected")
         return rows
-    count = max(RANDOM_ROWS, signature.inputs[0].shape[0])
+    count = max(RANDOM_ROWS, model.manifest.signatures[PREDICT].inputs[0].shape[0])
     columns = {}
-    for spec in signature.inputs:
-        tensor = made_up(spec.shape, spec.dtype, spec.name, count)
+    for spec in model.inputs:
+        tensor = _texts(spec, count, words) if spec.dtype == STRING else made_up(*_of(spec), count)
         columns[spec.name] = nested(values_of(tensor), tensor.shape)
     if len(columns) == 1:
         return list(next(iter(columns.values())))
@@ -57,32 +60,43 @@ def made_up(shape: tuple[int, ...], dtype: str, name: str, count: int) -> Tensor
     return Tensor(name, dtype, full, array(code, [draw() for _ in range(element_count(full))]).tobytes())
 
 
+def _of(spec: TensorSpec) -> tuple[tuple[int, ...], str, str]:
+    return spec.shape, spec.dtype, spec.name
+
+
+def _texts(spec: TensorSpec, count: int, words: Sequence[str]) -> Tensor:
+    chance = random.Random(f"{spec.name} {count}")  # noqa: S311 - no secret
+    texts = [" ".join(chance.choices(words or ("a",), k=TEXT_WORDS)) for _ in range(count)]
+    return Tensor(spec.name, STRING, (count,), texts)
+
+
 def prove_rows(
-    draft: Manifest, data: bytes, rows: Sequence[Any], opened: Opened, labels: Sequence[str]
+    model: engine.Model, data: bytes, rows: Sequence[Any], opened: Opened, labels: Sequence[str]
 ) -> tuple[Candidate, str, tuple[str, ...]]:
     """Answer the rows with source and serving code; gives the outcome, the task and the labels.
 
     All outputs are compared. A fixed batch is filled with whole batches only.
     """
-    model = engine.load(draft, {MODEL_FILE: data}.__getitem__)
     source = opened.reference or _interpreted(data)
-    most = draft.max_instances
-    whole = len(rows) - len(rows) % (most if draft.signatures["predict"].inputs[0].shape[0] > 0 else 1)
-    expected, found = [], []
-    try:
-        for at in range(0, whole, most):
-            tensors = tensors_from_instances(rows[at : at + most], model.inputs)
-            outputs = model.run(model.prepare(tensors))
-            results = source({tensor.name: _array(tensor) for tensor in tensors})
-            size = tensors[0].shape[0]
-            found.append([_array(tensor).reshape(size, -1) for tensor in outputs])
-            expected.append([np.asarray(results[tensor.name]).reshape(size, -1) for tensor in outputs])
-    finally:
-        model.close()
-    if not found:
+    draft = model.manifest
+    most, fixed = draft.max_instances, draft.signatures[PREDICT].inputs[0].shape[0] > 0
+    if fixed and len(rows) < most:
         raise ConversionError(
             f"its batch is fixed at {most}: --sample needs that many rows, {len(rows)} came"
         )
+    expected, found = [], []
+    for batch, form in batches(model, rows):
+        if fixed and len(batch) < most:
+            break
+        tensors = tensors_from_instances(batch, form)
+        prepared = model.prepare(tensors)
+        outputs = model.run(prepared)
+        # A text goes to its source as it is: what becomes of it is part of the proof.
+        given = tensors if model.inputs[0].dtype == STRING else prepared
+        results = source({tensor.name: _array(tensor) for tensor in given})
+        size = tensors[0].shape[0]
+        found.append([_array(tensor).reshape(size, -1) for tensor in outputs])
+        expected.append([np.asarray(results[tensor.name]).reshape(size, -1) for tensor in outputs])
     before, after = _joined(expected), _joined(found)
     task, names = _task(np.concatenate([part[0] for part in expected]), labels, opened.labels)
     largest = float(np.abs(before[np.isfinite(before)]).max(initial=1.0))
@@ -128,5 +142,7 @@ def _joined(parts: Sequence[Sequence[NDArray[Any]]]) -> NDArray[np.float64]:
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
+    if tensor.dtype == STRING:
+        return np.array(tensor.data, dtype=object)
     assert isinstance(tensor.data, bytes)
     return np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)

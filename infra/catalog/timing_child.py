@@ -1,6 +1,6 @@
 """Time one published model beside its source, in a process that does nothing else.
 
-    python -m infra.catalog_child < '{"name": …, "version": …, "root": …, "values": […]}'
+    python -m infra.catalog.timing_child < '{"name": …, "version": …, "root": …, "values": […]}'
 
 The last line on standard output is {"served": s, "source": s}: medians over the values, one at a time.
 """

@@ -1,0 +1,1 @@
+"""The whole catalog at once: built, proven, published, timed and reported."""
