@@ -18,6 +18,24 @@ from models.convert.scikit.text import VECTORIZER
 from models.preprocess import tfidf
 from models.trained import Encoding
 
+# Types of scikit-learn and numpy that skops leaves to the reader to judge. They hold arrays and settings, and
+# restoring them runs no code of the file's maker; what a wrong array makes of them ends the child at the worst.
+SAFE = {
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+}
 MOST_CHARACTERS = 100_000  # of a text; a vectorizer knows no limit of its own
 MOST_WORDS = 1_000
 AGAIN = "If it was cut off, copy it again; if another version of scikit-learn wrote it, save it with this one"
@@ -43,9 +61,10 @@ def _skops(asked: Asked) -> Any:
     import skops.io
 
     try:
-        unknown = skops.io.get_untrusted_types(file=asked.path)
+        listed = skops.io.get_untrusted_types(file=asked.path)
+        unknown = sorted(set(listed) - SAFE)
         if not unknown or asked.trust:
-            return skops.io.load(asked.path, trusted=unknown)
+            return skops.io.load(asked.path, trusted=listed)
     except Exception as error:  # whatever damage makes of it
         raise ConversionError(unreadable(asked, error, AGAIN)) from error
     raise ConversionError(
@@ -81,6 +100,8 @@ def _answers(model: Any) -> dict[str, Callable[[Any], NDArray[Any]]]:
     """What stands for each output of the converted graph."""
 
     def decision(rows: Any) -> NDArray[Any]:
+        if not hasattr(model, "decision_function"):
+            return -np.asarray(model.transform(rows))  # clusters: the nearer, the likelier
         margin = model.decision_function(rows)
         return margin if margin.ndim == 2 else np.stack([-margin, margin], axis=1)
 

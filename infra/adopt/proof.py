@@ -45,7 +45,7 @@ def rows_for(sample: str | None, model: engine.Model, words: Sequence[str] = ())
     columns = {}
     for spec in model.inputs:
         tensor = _texts(spec, count, words) if spec.dtype == STRING else made_up(*_of(spec), count)
-        columns[spec.name] = nested(values_of(tensor), tensor.shape)
+        columns[spec.name] = nested(_short(tensor), tensor.shape)
     if len(columns) == 1:
         return list(next(iter(columns.values())))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -58,6 +58,11 @@ def made_up(shape: tuple[int, ...], dtype: str, name: str, count: int) -> Tensor
     code = ELEMENT[dtype][0].replace("?", "B")
     draw = (lambda: round(chance.gauss(0, 1), 3)) if code in "fd" else (lambda: chance.randrange(2))
     return Tensor(name, dtype, full, array(code, [draw() for _ in range(element_count(full))]).tobytes())
+
+
+def _short(tensor: Tensor) -> list[Any]:
+    """The values as one would type them: made up of three digits, float32 has more."""
+    return [round(value, 3) if isinstance(value, float) else value for value in values_of(tensor)]
 
 
 def _of(spec: TensorSpec) -> tuple[tuple[int, ...], str, str]:
