@@ -18,8 +18,8 @@ from models.convert.scikit.text import VECTORIZER
 from models.preprocess import tfidf
 from models.trained import Encoding
 
-# Types of scikit-learn and numpy that skops leaves to the reader to judge. They hold arrays and settings, and
-# restoring them runs no code of the file's maker; what a wrong array makes of them ends the child at the worst.
+# Types of scikit-learn and numpy that skops leaves to the reader to judge. They hold arrays and settings;
+# restoring them runs no code of the maker's, and what a wrong array makes of them ends the child at worst.
 SAFE = {
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
