@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import cache
 
 from functions.billing.amounts import instant_text
-from functions.billing.books import CREDIT_NOTE, Books, ClosedPast
+from functions.billing.books import CREDIT_NOTE, Books
 from functions.billing.closing import NotClosable, audit
 from functions.billing.plans import PlanBook, UnknownPlan
 from functions.billing.reconcile import (
@@ -75,7 +75,7 @@ def what_to_leave_out(
         raise NotClosable(f"{month} is not over: --early closes it now, later calls go on the next invoice")
     left_out: dict[str, str] = {}
     unproven: list[str] = []
-    for each in (*ClosedPast(books).late_months(month), month):
+    for each in (*books.late_months(month), month):
         report = examine(place, books, each)
         if each == month and not report.complete and not early:
             raise NotClosable(

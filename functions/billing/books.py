@@ -1,28 +1,31 @@
 """The books: closed invoices and credit notes of one issuer, numbered without a gap and never changed.
 
     documents/ISSUER/00000001.json   one after the other; each names the SHA-256 of the one before
-    rows/SHA256.jsonl.gz             the rows an invoice was computed from
+    rows/                            the daybook: the rows that invoices are computed from
+    closings/2026-11.json            which days in which state a month is billed from, and what is left out
     months/2026-11.json              that a month is closed, and which calls are left out of it, and why
 
-A document comes into being by one write that fails if its number is taken. So a crash leaves it
-there or not, and two operators who close at once share one sequence: who loses a number reads what
-took it, and asks for the next only if its own invoice is still missing.
+What a month is billed from is settled before its first invoice, so that one which a crash cut short
+goes on from the same rows. A document comes into being by one write that fails if its number is
+taken. So a crash leaves it there or not, and two operators who close at once share one sequence: who
+loses a number reads what took it, and asks for the next only if its own invoice is still missing.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from functions.billing.amounts import instant_text
-from functions.billing.invoices import Invoice
-from functions.billing.rows import read_rows
+from functions.billing.columns import Columns, TamperedRows
+from functions.billing.daybook import Day, Daybook
+from functions.billing.invoices import DayRows, Invoice
 from functions.metering.event import UsageEvent
-from functions.metering.usage import month_of, month_span
+from functions.metering.usage import StampedReader, days_of, month_of, month_span
 from models.store import AlreadyStored, NotInStore, Store
 
 INVOICE, CREDIT_NOTE = "invoice", "credit_note"
@@ -31,6 +34,18 @@ LATE_MONTHS = 3
 """How many months back late rows are looked for."""
 
 Document = dict[str, Any]
+
+
+class Closing(NamedTuple):
+    """What a month is billed from: the daybook's days, those of months before that came late first."""
+
+    month: str
+    days: tuple[Day, ...]
+    left_out: Mapping[str, str]
+
+    def days_of(self, customer: str) -> tuple[DayRows, ...]:
+        """A customer's part of each day."""
+        return tuple(DayRows(d.day, *d.customers[customer]) for d in self.days if customer in d.customers)
 
 
 class UnknownDocument(KeyError):
@@ -47,10 +62,12 @@ class Books:
         """Open the books of `issuer`, the name that invoices carry."""
         self.issuer = issuer
         self._store = store
+        self.daybook = Daybook(store)
         self._prefix = re.sub(r"[^a-z0-9]+", "-", issuer.lower()).strip("-") or "invoice"
         self._documents: list[Document] = []
         self._invoices: dict[tuple[str, str, str], Document] = {}
         self._last = ""
+        self._closings: dict[str, Closing] = {}
 
     def documents(self) -> Sequence[Document]:
         """All of them, in the order of their numbers."""
@@ -86,9 +103,6 @@ class Books:
         of = (draft.customer, draft.month, draft.currency)
         self.documents()
         while of not in self._invoices:
-            name = f"rows/{draft.rows_sha256}.jsonl.gz"
-            if not self._has(name):
-                self._put(name, draft.rows)
             closed = {**draft.document(), "status": CLOSED, "held": dict(draft.held)}
             self._issue({"type": INVOICE, **closed}, now_ms)
         return self._invoices[of]
@@ -100,10 +114,89 @@ class Books:
             pass
         return issued
 
+    def begin(self, month: str, usage: StampedReader, left_out: Mapping[str, str], now_ms: int) -> Closing:
+        """Settle what a month is billed from; what another has settled before holds."""
+        if (settled := self.closing(month)) is not None:
+            return settled
+        late = [
+            day
+            for earlier in self.late_months(month)
+            for day in self.daybook.write_late(usage, *month_span(earlier), self.days(earlier), month)
+        ]
+        days = (*late, *self.daybook.write(usage, *month_span(month)))
+        said = [{"day": day.day, "stamp": day.stamp, "late": day.late, "sha256": day.sha256} for day in days]
+        document = {"settled_at": instant_text(now_ms), "days": said, "left_out": dict(left_out)}
+        self._put(f"closings/{month}.json", _encode(document))
+        found = self.closing(month)
+        assert found is not None
+        return found
+
+    def closing(self, month: str) -> Closing | None:
+        """What a month is billed from, None while that is open; TamperedRows."""
+        if month not in self._closings:
+            try:
+                said = json.loads(self._store.get(f"closings/{month}.json"))
+            except NotInStore:
+                return None
+            days = []
+            for each in said["days"]:
+                day = self.daybook.find(each["day"], each["stamp"], month if each["late"] else "")
+                if day is None or day.sha256 != each["sha256"]:
+                    raise TamperedRows(f"{each['day']} is not in the daybook as it was billed in {month}")
+                days.append(day)
+            self._closings[month] = Closing(month, tuple(days), said["left_out"])
+        return self._closings[month]
+
+    def days(self, month: str) -> list[Day]:
+        """The days of a closed month as they were billed: its own, and what came late of them since."""
+        closings = (self.closing(closed) for closed in self.closed_months() if closed >= month)
+        return [day for closing in closings if closing for day in closing.days if day.day[:7] == month]
+
+    def late_months(self, month: str) -> list[str]:
+        """The closed ones of the LATE_MONTHS before."""
+        closed = self.closed_months()
+        return [each for each in months_before(month) if each in closed]
+
+    def late_rows(
+        self, month: str, usage: StampedReader, customer: str | None = None
+    ) -> Iterator[UsageEvent]:
+        """Rows of closed months that no invoice has yet, which would be on the one of `month`."""
+        if settled := self.closing(month):
+            yield from self.usage(settled, late=True).rows(0, month_span(month)[0], customer)
+            return
+        for earlier in self.late_months(month):
+            billed = self.days(earlier)
+            stamps = usage.stamps(*month_span(earlier))
+            for day, since, until in days_of(*month_span(earlier)):
+                before = [each for each in billed if each.day == day]
+                if day in stamps and stamps[day] not in {each.stamp for each in before}:
+                    known = self.daybook.calls(before)
+                    yield from (row for row in usage.rows(since, until, customer) if row.call_id not in known)
+
+    def usage(self, closing: Closing, *, late: bool) -> Columns:
+        """The rows that a closing bills: those of its own month, or the late ones."""
+        return self.daybook.read([day for day in closing.days if day.late == late], closing.left_out)
+
     def rows(self, document: Document) -> Iterator[UsageEvent]:
-        """The rows an invoice was computed from, in their order; TamperedRows."""
-        digest = document["rows"]["sha256"]
-        return read_rows(self._store.get(f"rows/{digest}.jsonl.gz"), digest)
+        """The rows that an invoice bills, in their order; TamperedRows."""
+        return self.billed(document, self.cited(document))
+
+    def billed(self, document: Document, rows: Iterable[UsageEvent]) -> Iterator[UsageEvent]:
+        """Those of a customer's rows that an invoice bills: on its plans, and not left out."""
+        left_out, plans = self._closing_of(document).left_out, set(document["plans"])
+        return (row for row in rows if row.plan in plans and row.call_id not in left_out)
+
+    def cited(self, document: Document) -> Iterator[UsageEvent]:
+        """All rows of an invoice's customer in the days it names, those that it does not bill too."""
+        closing, customer = self._closing_of(document), document["customer"]
+        days = [day for day in closing.days if customer in day.customers]
+        return self.daybook.read(days).rows(0, month_span(closing.month)[1], customer)
+
+    def _closing_of(self, document: Document) -> Closing:
+        closing = self.closing(document["month"])
+        if closing is None:
+            raise TamperedRows(f"closings/{document['month']}.json is missing: restore it from a backup")
+        return closing
 
     def close(self, month: str, left_out: Mapping[str, str], now_ms: int) -> None:
         """Note that all invoices of a month are there; closing twice changes nothing."""
@@ -170,13 +263,6 @@ class Books:
     def _name(self, number: int) -> str:
         return f"documents/{self._prefix}/{number:08}.json"
 
-    def _has(self, name: str) -> bool:
-        try:
-            self._store.get(name)
-        except NotInStore:
-            return False
-        return True
-
     def _put(self, name: str, data: bytes) -> None:
         try:
             self._store.put(name, data)
@@ -192,40 +278,25 @@ class ClosedPast:
         self._books = books
         documents = books.documents()
         numbers = [document["number"] for document in documents]
-        self._documents = documents[: numbers.index(until)] if until else documents[:]
-        self._marks = {month: mark for month in books.closed_months() if (mark := books.closed(month))}
-
-    def late_months(self, month: str) -> list[str]:
-        """The closed ones of the last LATE_MONTHS."""
-        return [each for each in months_before(month) if each in self._marks]
-
-    def settled(self, month: str, customer: str) -> Collection[str]:
-        """Calls that are billed, or were left out when a month was closed."""
-        ids = {row.call_id for row in self.billed(month, customer)}
-        for mark in self._marks.values():
-            ids.update(mark["left_out"])
-        return ids
+        self._documents: dict[str, list[Document]] = {}
+        for document in documents[: numbers.index(until)] if until else documents:
+            self._documents.setdefault(document["customer"], []).append(document)
 
     def billed(self, month: str, customer: str) -> Iterator[UsageEvent]:
         """Rows of a month, from its own invoices and from later ones that have them as late."""
         start, end = month_span(month)
-        for document in self._documents:
-            if (
-                document["type"] == INVOICE
-                and document["customer"] == customer
-                and document["month"] >= month
-            ):
+        for document in self._documents.get(customer, []):
+            if document["type"] == INVOICE and document["month"] >= month:
                 yield from (row for row in self._books.rows(document) if start <= row.started_at < end)
 
     def credit_used(self, customer: str) -> Mapping[str, Decimal]:
         """Prepaid credit by plan name: what invoices took, less what credit notes gave back."""
         used: dict[str, Decimal] = {}
-        for document in self._documents:
-            if document["customer"] == customer:
-                sign = 1 if document["type"] == INVOICE else -1
-                for credit in document["credits"]:
-                    plan = credit["plan"].partition("@")[0]
-                    used[plan] = used.get(plan, Decimal(0)) + sign * Decimal(credit["amount"])
+        for document in self._documents.get(customer, []):
+            sign = 1 if document["type"] == INVOICE else -1
+            for credit in document["credits"]:
+                plan = credit["plan"].partition("@")[0]
+                used[plan] = used.get(plan, Decimal(0)) + sign * Decimal(credit["amount"])
         return used
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from functools import cache
+from itertools import groupby
 from typing import Any
 
-from functions.billing.amounts import add_up, round_amount
+from functions.billing.amounts import add_up, instant_text, round_amount
 from functions.billing.books import INVOICE, Books, ClosedPast, Document, months_before
-from functions.billing.invoices import Draft, Held, Invoice, draft_invoices
+from functions.billing.invoices import DayRows, Draft, Held, Invoice, draft_invoices
 from functions.billing.plans import PlanBook
-from functions.metering.usage import UsageReader, month_of, month_span
+from functions.metering.canonical import canonical_row
+from functions.metering.merkle import root_hash
+from functions.metering.usage import DAY_MS, StampedReader, month_of, month_span
 
 
 class NotClosable(Exception):
@@ -28,7 +31,7 @@ class NotCreditable(ValueError):
 
 def close_month(
     month: str,
-    usage: UsageReader,
+    usage: StampedReader,
     book: PlanBook,
     held: Mapping[str, Held],
     books: Books,
@@ -42,15 +45,16 @@ def close_month(
     """
     if not books.closed(month):
         _check_order(month, usage, books)
-        without = left_out or {}
-        past = ClosedPast(books)
-        for draft in draft_invoices(month, usage, book, held, past=past, without=without, keep_rows=True):
-            books.issue_invoice(draft, now_ms)
-        books.close(month, without, now_ms)
+        settled = books.begin(month, usage, left_out or {}, now_ms)
+        late = books.late_rows(month, usage)
+        billed, past = books.usage(settled, late=False), ClosedPast(books)
+        for draft in draft_invoices(month, billed, book, held, past=past, late=late):
+            books.issue_invoice(draft._replace(days=settled.days_of(draft.customer)), now_ms)
+        books.close(month, settled.left_out, now_ms)
     return books.invoices(month)
 
 
-def _check_order(month: str, usage: UsageReader, books: Books) -> None:
+def _check_order(month: str, usage: StampedReader, books: Books) -> None:
     closed = books.closed_months()
     if closed:
         following = month_of(month_span(closed[-1])[1])
@@ -63,16 +67,21 @@ def _check_order(month: str, usage: UsageReader, books: Books) -> None:
 
 
 def recompute(document: Document, books: Books, book: PlanBook, without: Collection[str] = ()) -> Invoice:
-    """Compute a closed invoice once more from its kept rows, less some calls. TamperedRows."""
+    """Compute a closed invoice once more, row by row, less some calls, and its days' roots. TamperedRows."""
     past = ClosedPast(books, until=document["number"])
     plan_of = cache(book.get)
     draft = Draft(document["month"], document["customer"], document["currency"], plan_of, past)
-    for row in books.rows(document):
-        if row.call_id not in without:
-            draft.add(row)
+    days: list[DayRows] = []
+    for day, cited in groupby(books.cited(document), lambda row: row.started_at // DAY_MS):
+        rows = [*cited]
+        root = root_hash(map(canonical_row, rows)).hex()
+        days.append(DayRows(instant_text(day * DAY_MS)[:10], len(rows), root))
+        for row in books.billed(document, rows):
+            if row.call_id not in without:
+                draft.add(row)
     for version, since in document["held"].items():
         draft.hold(version, since)
-    return draft.invoice()
+    return draft.invoice()._replace(days=tuple(days))
 
 
 def audit(document: Document, books: Books, book: PlanBook) -> str:

@@ -1,18 +1,23 @@
 """Invoices: a customer's month as one document, computed from ledger rows and from nothing else.
 
-A draft can be computed again at any time and comes out the same while the rows are the same. It
-names how many rows it was made of and their SHA-256, so that whoever has the rows can check it.
-A month is UTC and half-open. An invoice has one currency: a customer with plans in two gets two.
+A draft can be computed again at any time and comes out the same while the rows are the same. A month
+is UTC and half-open. An invoice has one currency: a customer with plans in two gets two. A closed one
+names, day by day, how many rows its customer had and their Merkle root, so that whoever has the rows
+can check it.
 
 Rows of a closed month that no invoice has yet are late: they come as lines of their own, priced as
 what came after the calls of their month that were billed in time.
+
+A day is counted at once where nothing happens on it, and row by row where an allowance runs out, terms
+change or nobody can say which calls came first. Both come to the same, to the last digit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 from functions.access.keys import KeyRecord
@@ -20,9 +25,8 @@ from functions.billing.bills import Bill, make_bill
 from functions.billing.documents import bill_document
 from functions.billing.plans import Plan, PlanBook
 from functions.billing.pricing import Line, Tally
-from functions.billing.rows import RowsHash
 from functions.metering.event import UsageEvent
-from functions.metering.usage import UsageReader, month_of, month_span
+from functions.metering.usage import UsageBucket, UsageReader, days_of, month_of, month_span
 
 DRAFT = "draft"
 
@@ -32,12 +36,6 @@ Held = Mapping[str, int]
 
 class Past(Protocol):
     """What closed invoices say; functions/billing/books.py has the real one."""
-
-    def late_months(self, month: str) -> list[str]:
-        """The closed months before `month` whose late rows belong to it, oldest first."""
-
-    def settled(self, month: str, customer: str) -> Collection[str]:
-        """The calls of a closed month that need no invoice any more."""
 
     def billed(self, month: str, customer: str) -> Iterable[UsageEvent]:
         """The rows of a month that are on an invoice, in the order they were billed."""
@@ -49,14 +47,6 @@ class Past(Protocol):
 class Nothing:
     """A past without invoices."""
 
-    def late_months(self, month: str) -> list[str]:
-        """None."""
-        return []
-
-    def settled(self, month: str, customer: str) -> Collection[str]:
-        """None."""
-        return ()
-
     def billed(self, month: str, customer: str) -> Iterable[UsageEvent]:
         """None."""
         return ()
@@ -66,17 +56,24 @@ class Nothing:
         return {}
 
 
+class DayRows(NamedTuple):
+    """What a customer's day in the daybook holds: how many rows, and their Merkle root (RFC 9162) in hex."""
+
+    day: str
+    rows: int
+    root: str
+
+
 class Invoice(NamedTuple):
-    """One customer's month in one currency. `rows_sha256` covers the `calls` rows it bills."""
+    """One customer's month in one currency. It bills `calls` rows, closed those of its `days`."""
 
     status: str
     customer: str
     month: str
     bill: Bill
     calls: int
-    rows_sha256: str
     held: Held
-    rows: bytes = b""
+    days: tuple[DayRows, ...] = ()
 
     @property
     def currency(self) -> str:
@@ -95,14 +92,22 @@ class Invoice(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """The invoice for JSON; money is strings, amounts with the currency's own decimals."""
+        rows: dict[str, Any] = {"count": self.calls}
+        if self.days:
+            rows |= {"sha256": rows_sha256(self.days), "days": [day._asdict() for day in self.days]}
         return {
             "status": self.status,
             "customer": self.customer,
             "month": self.month,
             **bill_document(self.bill),
             "plans": sorted({line.plan for line in self.lines}),
-            "rows": {"count": self.calls, "sha256": self.rows_sha256},
+            "rows": rows,
         }
+
+
+def rows_sha256(days: Iterable[DayRows]) -> str:
+    """One hash over a customer's days: of the lines "day rows root"."""
+    return sha256("".join(f"{day.day} {day.rows} {day.root}\n" for day in days).encode()).hexdigest()
 
 
 def draft_invoices(
@@ -113,15 +118,14 @@ def draft_invoices(
     customer: str | None = None,
     *,
     past: Past | None = None,
-    without: Collection[str] = (),
-    keep_rows: bool = False,
+    late: Iterable[UsageEvent] = (),
 ) -> list[Invoice]:
     """Compute the invoices of a month ("2026-11"), of one customer or of all, by customer and currency.
 
-    `held` are the plan versions that each customer's keys were valid on (see `plans_held`). A
-    customer who owes no fee and made no call gets no invoice. Calls in `without` are left out.
-    ValueError where rows come doubled or out of order, UnknownPlan where one names a plan version
-    that is not in the book, Unpriced where a plan has no price for a call.
+    `held` are the plan versions that each customer's keys were valid on (see `plans_held`), `late`
+    rows of months before, in their order. A customer who owes no fee and made no call gets no
+    invoice. UnknownPlan where a row names a plan version that is not in the book, Unpriced where a
+    plan has no price for a call.
     """
     past = past or Nothing()
     plan_of = cache(book.get)
@@ -130,16 +134,24 @@ def draft_invoices(
     def draft_of(payer: str, version: str) -> Draft:
         of = (payer, plan_of(version).currency)
         if of not in drafts:
-            drafts[of] = Draft(month, *of, plan_of, past, keep_rows=keep_rows)
+            drafts[of] = Draft(month, *of, plan_of, past)
         return drafts[of]
 
-    for late in past.late_months(month):
-        settled = cache(lambda payer, late=late: past.settled(late, payer))
-        for row in usage.rows(*month_span(late), customer):
-            if row.call_id not in without and row.call_id not in settled(row.customer):
-                draft_of(row.customer, row.plan).add(row)
-    for row in usage.rows(*month_span(month), customer):
-        if row.call_id not in without:
+    for row in late:
+        draft_of(row.customer, row.plan).add(row)
+    start, end = month_span(month)
+    # Everybody's month is too much to hold; one customer's is little, and one question to the archive.
+    counted = usage.buckets(start, end, customer) if customer else None
+    for day, since, until in days_of(start, end):
+        of_day = usage.buckets(since, until) if counted is None else [b for b in counted if b.day == day]
+        found: dict[Draft, list[UsageBucket]] = {}
+        for bucket in of_day:
+            found.setdefault(draft_of(bucket.customer, bucket.plan), []).append(bucket)
+        among = {draft.customer for draft, buckets in found.items() if not draft.takes(buckets)}
+        for draft, buckets in found.items():
+            if draft.customer not in among:
+                draft.add_day(buckets)
+        for row in usage.rows(since, until, among=among) if among else ():
             draft_of(row.customer, row.plan).add(row)
     for holder in held if customer is None else {customer} & held.keys():
         for version in sorted(held[holder]):
@@ -171,38 +183,43 @@ def plans_held(
 
 
 class Draft:
-    """One invoice in the making: rows in the order of time, then the plans that were held."""
+    """One invoice in the making: calls in the order of time, then the plans that were held."""
 
     def __init__(
-        self,
-        month: str,
-        customer: str,
-        currency: str,
-        plan_of: Callable[[str], Plan],
-        past: Past,
-        *,
-        keep_rows: bool = False,
+        self, month: str, customer: str, currency: str, plan_of: Callable[[str], Plan], past: Past
     ) -> None:
-        """Start without rows."""
+        """Start without calls."""
+        self.customer = customer
         self._month = month
-        self._customer = customer
         self._currency = currency
         self._plan_of = plan_of
         self._past = past
         self._start, _ = month_span(month)
         self._tally = Tally(currency, plan_of)
         self._late: dict[str, Tally] = {}
-        self._rows = RowsHash(keep=keep_rows)
+        self._calls = 0
         self._held: dict[str, int] = {}
 
     def add(self, row: UsageEvent) -> None:
         """Bill one row, late or of this month."""
-        self._rows.add(row)
+        self._calls += 1
         if row.started_at >= self._start:
             self._tally.add(row)
         else:
             month = month_of(row.started_at)
             self._tally_of(month).add(row, late=month)
+
+    def takes(self, day: Sequence[UsageBucket]) -> bool:
+        """Whether a day of this month can be billed without looking at its rows."""
+        return self._tally.takes(day)
+
+    def add_day(self, day: Sequence[UsageBucket]) -> None:
+        """Bill a day that it takes."""
+        for bucket in sorted(day, key=lambda bucket: bucket.first):
+            self._calls += bucket.calls
+            self._tally.count(
+                bucket.first, bucket.plan, bucket.model, bucket.kind, bucket.calls, bucket.units
+            )
 
     def hold(self, version: str, since_ms: int) -> None:
         """Take in that a key was valid on a plan version; after the last row."""
@@ -212,16 +229,13 @@ class Draft:
     def invoice(self) -> Invoice:
         """The draft of all that was taken in."""
         late = [line for tally in self._late.values() for line in tally.usage_lines() if line.late]
-        bill = make_bill(self._tally, late, self._past.credit_used(self._customer))
-        return Invoice(
-            DRAFT, self._customer, self._month, bill, self._rows.count, self._rows.hexdigest,
-            self._held, self._rows.kept(),
-        )  # fmt: skip
+        bill = make_bill(self._tally, late, self._past.credit_used(self.customer))
+        return Invoice(DRAFT, self.customer, self._month, bill, self._calls, self._held)
 
     def _tally_of(self, month: str) -> Tally:
         if month not in self._late:
             tally = self._late[month] = Tally(self._currency, self._plan_of)
-            for row in self._past.billed(month, self._customer):
+            for row in self._past.billed(month, self.customer):
                 if self._plan_of(row.plan).currency == self._currency:
                     tally.add(row)
         return self._late[month]

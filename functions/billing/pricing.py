@@ -18,7 +18,8 @@ over them, and a unit of a call that is free only in part is free.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from functions.billing.plans import Plan
 from functions.billing.terms import Per, Price
 from functions.billing.tiers import Part, cost, parts
 from functions.metering.event import UsageEvent
+from functions.metering.usage import DAY_MS, UsageBucket
 
 CALLS = "calls"
 FEE = "monthly_fee"
@@ -163,6 +165,31 @@ class Tally:
             else:
                 counted.quantity += units
                 counted.free += self._free_units(plan, units, -(-units * free // calls))
+
+    def takes(self, day: Sequence[UsageBucket]) -> bool:
+        """Whether counting the buckets of a UTC day comes to the same as counting its rows one by one.
+
+        Not so where terms change within the day, where some calls or units of it are free and others
+        not, and where two buckets begin in the same millisecond, so that their order is not known.
+        """
+        if len({bucket.first for bucket in day}) < len(day):
+            return False
+        calls: Counter[str] = Counter()
+        units: Counter[str] = Counter()
+        for bucket in day:
+            plan = self.terms(bucket.plan, bucket.first).plan
+            calls[plan.name] += bucket.calls
+            units[plan.name] += bucket.units
+        for bucket in day:
+            midnight = bucket.first - bucket.first % DAY_MS
+            terms = self.terms(bucket.plan, midnight)
+            if terms.since != self.terms(bucket.plan, midnight + DAY_MS - 1).since:
+                return False
+            name, plan = terms.plan.name, terms.plan
+            made, freed = self._made.get(name, 0), self._freed.get(name, 0)
+            if made < plan.free_calls < made + calls[name] or freed < plan.free_units < freed + units[name]:
+                return False
+        return True
 
     def _free_units(self, plan: Plan, units: int, free: int) -> int:
         """Free with their calls, or of the month's own free units."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from hashlib import sha256
 
 from functions.metering.archive import Archive, day_of
 from functions.metering.event import LIVE, UsageEvent
@@ -22,23 +23,38 @@ class ArchiveUsage:
         self._archive = archive
         self._seals = Seals(archive)
 
-    def rows(self, start: int, end: int, customer: str | None = None) -> Iterator[UsageEvent]:
+    def rows(
+        self, start: int, end: int, customer: str | None = None, *, among: Collection[str] | None = None
+    ) -> Iterator[UsageEvent]:
         """Live rows of a span in the order of (started_at, call_id), a month at a time."""
         while start < end:
             month = month_of(start)
             month_end = month_span(month)[1]
-            yield from self._of_month(month, start, min(end, month_end), customer)
+            found = self._of_month(month, start, min(end, month_end), customer)
+            yield from (row for row in found if among is None or row.customer in among)
             start = month_end
 
     def buckets(self, start: int, end: int, customer: str | None = None) -> list[UsageBucket]:
         """The same rows, counted."""
         calls: Counter[tuple[str, str, str, str, str, str]] = Counter()
         units: Counter[tuple[str, str, str, str, str, str]] = Counter()
+        first: dict[tuple[str, str, str, str, str, str], int] = {}
         for row in self.rows(start, end, customer):
             group = (row.customer, row.plan, row.model, row.version, row.kind, day_of(row.started_at))
             calls[group] += 1
             units[group] += row.units
-        return [UsageBucket(*group, calls[group], units[group]) for group in sorted(calls)]
+            first.setdefault(group, row.started_at)
+        return [UsageBucket(*group, calls[group], units[group], first[group]) for group in sorted(calls)]
+
+    def stamps(self, start: int, end: int) -> dict[str, str]:
+        """A hash of the names of a day's objects, which are never replaced; of a sealed day its seal's."""
+        stamps: dict[str, str] = {}
+        for day in self._archive.days():
+            if day_of(start) <= day <= day_of(end - 1):
+                sealed = day in self._seals.days(day[:7])
+                named = repr(self._seals.day(day)) if sealed else "\n".join(self._archive.objects(day))
+                stamps[day] = sha256(named.encode()).hexdigest()[:32]
+        return stamps
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from json.encoder import encode_basestring_ascii
 from threading import Lock
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from functions.metering.event import LIVE, VOID, UsageEvent
 from functions.metering.group import MAX_GROUP, GroupTicket, GroupWriter, Notify, Result
 from functions.metering.ledger import Billed, LedgerUnavailable, Outcome, settle, voided
-from functions.metering.usage import UsageBucket
+from functions.metering.usage import UsageBucket, days_of
 from functions.sqlite import UnusableDatabase, connect, connect_to_read
 
 SCHEMA = (
@@ -45,7 +45,8 @@ _WRITE = f"INSERT OR REPLACE INTO call ({_COLUMNS}) VALUES"
 _ROW = f"({', '.join('?' * len(UsageEvent._fields))})"
 _ATTEMPTS = UsageEvent._fields.index("attempts")
 _SPAN = f"""WHERE started_at >= :start AND started_at < :end AND state = '{LIVE}'
-            AND (:customer IS NULL OR customer = :customer)"""
+            AND (:customer IS NULL OR customer = :customer)
+            AND (:among IS NULL OR customer IN (SELECT value FROM json_each(:among)))"""  # noqa: S608
 
 log = logging.getLogger(__name__)
 
@@ -222,9 +223,11 @@ class SqliteUsage:
         self._lock = Lock()
         self._database = connect_to_read(path, SCHEMA)
 
-    def rows(self, start: int, end: int, customer: str | None = None) -> Iterator[UsageEvent]:
+    def rows(
+        self, start: int, end: int, customer: str | None = None, *, among: Collection[str] | None = None
+    ) -> Iterator[UsageEvent]:
         """Live rows of a span, all as of the first one; use the iterator up, or the log can't shrink."""
-        span = {"start": start, "end": end, "customer": customer}
+        span = _span(start, end, customer) | {"among": None if among is None else json.dumps([*among])}
         with self._readable(), closing(connect_to_read(self._path, SCHEMA)) as database:
             for row in database.execute(f"{_READ} {_SPAN} ORDER BY started_at, call_id", span):
                 yield _decode(row)
@@ -233,11 +236,19 @@ class SqliteUsage:
         """Live calls and units of a span."""
         sql = f"""
             SELECT customer, plan, model, version, kind,
-                   strftime('%Y-%m-%d', started_at / 1000, 'unixepoch'), count(*), sum(units)
+                   strftime('%Y-%m-%d', started_at / 1000, 'unixepoch'), count(*), sum(units), min(started_at)
             FROM call {_SPAN} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
         with self._readable(), self._lock:
-            rows = self._database.execute(sql, {"start": start, "end": end, "customer": customer})
+            rows = self._database.execute(sql, _span(start, end, customer))
             return [UsageBucket(*row) for row in rows]
+
+    def stamps(self, start: int, end: int) -> dict[str, str]:
+        """A day's rows and their highest rowid, as each write of a row gives it a new one; from an index."""
+        sql = "SELECT count(*), max(rowid) FROM call WHERE started_at >= ? AND started_at < ?"
+        with self._readable(), self._lock:
+            execute = self._database.execute
+            found = {day: execute(sql, span).fetchone() for day, *span in days_of(start, end)}
+        return {day: f"{count}-{last}" for day, (count, last) in found.items() if count}
 
     def close(self) -> None:
         """Let go of the file."""
@@ -249,6 +260,10 @@ class SqliteUsage:
             yield
         except (sqlite3.Error, UnusableDatabase) as error:
             raise LedgerUnavailable(f"{self._path} can't be read: {error}") from error
+
+
+def _span(start: int, end: int, customer: str | None) -> dict[str, Any]:
+    return {"start": start, "end": end, "customer": customer, "among": None}
 
 
 def _encode(row: UsageEvent) -> list[Any]:

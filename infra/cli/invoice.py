@@ -175,7 +175,8 @@ def show_(
             )
             continue
         rows = document["rows"]
-        show(_bill_table(document, name), f"Made of {rows['count']:,} ledger rows, SHA-256 {rows['sha256']}")
+        digest = f", SHA-256 {rows['sha256']}" if "sha256" in rows else ""
+        show(_bill_table(document, name), f"Made of {rows['count']:,} ledger rows{digest}")
 
 
 @app.command()
@@ -220,8 +221,9 @@ def drafts(place: Place, month: str, customer: str | None = None, ours: Books | 
     book = place.plan_book()
     with closing(place.keys()) as keys:
         held = plans_held(keys.list(customer), month, book.in_force)
-    past = ClosedPast(ours) if ours else None
-    return draft_invoices(month, place.usage(), book, held, customer, past=past)
+    usage = place.usage()
+    past, late = (ClosedPast(ours), ours.late_rows(month, usage, customer)) if ours else (None, ())
+    return draft_invoices(month, usage, book, held, customer, past=past, late=late)
 
 
 def invoice_table(invoice: Invoice, name: str) -> Table:

@@ -66,10 +66,11 @@ def test_rows_of_a_span_and_of_a_customer(archive, make_row, record):
 
 
 def test_buckets_count_the_same_rows(archive, make_row, record):
-    archive.write(record([make_row(), make_row(units=5), make_row(plan="pro@02")]))
+    rows = [make_row(), make_row(units=5), make_row(plan="pro@02")]
+    archive.write(record(rows))
     assert ArchiveUsage(archive).buckets(*NOVEMBER) == [
-        UsageBucket("cus_a", "pro@02", "sentiment", "1", "predict", "2026-11-23", 1, 2),
-        UsageBucket("cus_a", "starter@01", "sentiment", "1", "predict", "2026-11-23", 2, 7),
+        UsageBucket("cus_a", plan, "sentiment", "1", "predict", "2026-11-23", calls, units, first.started_at)
+        for plan, calls, units, first in (("pro@02", 1, 2, rows[2]), ("starter@01", 2, 7, rows[0]))
     ]
 
 
