@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     artifact: str
     models: tuple[str, ...]
     ledger_table: str
+    accounts_table: str
     access_table: str
     archive_bucket: str
     models_bucket: str
@@ -50,6 +51,7 @@ def read(*needed: str) -> Settings:
         artifact=environ.get("PAYPHONE_ARTIFACT") or f"/opt/payphone/{model}",
         models=tuple(name for name in environ.get("PAYPHONE_MODELS", "").split(",") if name),
         ledger_table=environ.get("PAYPHONE_LEDGER_TABLE", ""),
+        accounts_table=environ.get("PAYPHONE_ACCOUNTS_TABLE", ""),
         access_table=environ.get("PAYPHONE_ACCESS_TABLE", ""),
         archive_bucket=environ.get("PAYPHONE_ARCHIVE_BUCKET", ""),
         models_bucket=environ.get("PAYPHONE_MODELS_BUCKET", ""),

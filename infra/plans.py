@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from functions.access.keys import Plan as Limits
+from functions.billing.holds import compile_holds
 from functions.billing.plans import Plan
 from infra.service import Settings
 
@@ -23,16 +24,25 @@ def publish_plans(settings: Settings, place: Place) -> dict[str, Limits]:
 
     Gives by name the limits that access now holds calls to. Doing it again changes nothing. A plan
     that was removed from the file stays in force for the keys that are on it. PlanConflict if a
-    plan's currency was changed: that takes a plan of another name.
+    plan's currency was changed, or whether it is prepaid: that takes a plan of another name.
     """
     book = place.plan_book()
     with closing(place.keys()) as keys:
         in_force = {limits.name: limits for limits in keys.plans()}
         for name, plan in settings.plans.items():
-            if name in in_force and (former := book.get(in_force[name].version)).currency != plan.currency:
+            if name not in in_force:
+                continue
+            former = book.get(in_force[name].version)
+            if former.currency != plan.currency:
                 raise PlanConflict(
                     f"plan {name} charges in {former.currency} and can't change to {plan.currency}: "
                     f"give the plan in {plan.currency} another name"
+                )
+            if former.prepaid != plan.prepaid:
+                kinds = ["paid by invoice", "prepaid"]
+                raise PlanConflict(
+                    f"plan {name} is {kinds[former.prepaid]} and can't become {kinds[plan.prepaid]}: "
+                    "give that plan another name, and its customers a key on it"
                 )
         limits = {name: limits_of(plan) for name, plan in settings.plans.items()}
         for name, plan in settings.plans.items():
@@ -45,4 +55,7 @@ def publish_plans(settings: Settings, place: Place) -> dict[str, Limits]:
 
 def limits_of(plan: Plan) -> Limits:
     """What access needs to know of a plan; 0 is its way to say that there is no limit."""
-    return Limits(plan.name, plan.version, float(plan.rate or 0), plan.burst or 0, plan.quota or 0)
+    quota = 0 if plan.hard_limits else plan.quota or 0
+    return Limits(
+        plan.name, plan.version, float(plan.rate or 0), plan.burst or 0, quota, *compile_holds(plan)
+    )

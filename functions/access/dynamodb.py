@@ -146,6 +146,8 @@ def plan_of(item: Item) -> Plan:
             float(item["rate"]["N"]),
             int(item["burst"]["N"]),
             int(item["quota"]["N"]),
+            item["holds"]["S"] if "holds" in item else "",  # items of an earlier release have none
+            item["counts"]["S"] if "counts" in item else "",
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LookupUnavailable("the access table holds something else than a plan") from error
@@ -160,5 +162,7 @@ def plan_item(plan: Plan, usage_plan: str) -> Item:
         "rate": {"N": str(plan.rate)},
         "burst": {"N": str(plan.burst)},
         "quota": {"N": str(plan.quota)},
+        "holds": {"S": plan.holds},
+        "counts": {"S": plan.counts},
         "usage_plan": {"S": usage_plan},
     }

@@ -25,7 +25,9 @@ _WEIGHTS = tuple(len(ALPHABET) ** place for place in range(CHECKSUM_CHARACTERS))
 class Plan(NamedTuple):
     """What access knows of a plan: which version is in force, and its soft limits (0: no limit).
 
-    `rate` is calls a second, `burst` how many may come at once, `quota` calls a UTC month.
+    `rate` is calls a second, `burst` how many may come at once, `quota` calls a UTC month. Limits that
+    hold are in `holds`, those that are counted after the fact in `counts`: terms as
+    functions/metering/terms.py reads them, "" for none.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Plan(NamedTuple):
     rate: float
     burst: int
     quota: int
+    holds: str = ""
+    counts: str = ""
 
 
 class KeyRecord(NamedTuple):

@@ -35,11 +35,16 @@ SCHEMA = (
     ) STRICT;
     CREATE INDEX key_by_customer ON key (customer)
     """,
+    """
+    ALTER TABLE plan ADD COLUMN holds TEXT NOT NULL DEFAULT '';
+    ALTER TABLE plan ADD COLUMN counts TEXT NOT NULL DEFAULT ''
+    """,
 )
-_READ = """
-    SELECT key_id, digest, customer, name, version, rate, burst, quota, models,
+_PLAN = "name, version, rate, burst, quota, holds, counts"
+_READ = f"""
+    SELECT key_id, digest, customer, {_PLAN}, models,
            created_at, expires_at, revoked_at
-    FROM key JOIN plan ON plan.name = key.plan"""
+    FROM key JOIN plan ON plan.name = key.plan"""  # noqa: S608  a constant
 
 
 class UnknownKey(KeyError):
@@ -154,7 +159,8 @@ class SqliteKeys:
                 f"and a burst of at least 1 beside a rate, not {plan.rate=}, {plan.burst=}, {plan.quota=}"
             )
         with self._transaction() as database:
-            database.execute("INSERT OR REPLACE INTO plan VALUES (?, ?, ?, ?, ?)", plan)
+            marks = ", ".join("?" * len(plan))
+            database.execute(f"INSERT OR REPLACE INTO plan ({_PLAN}) VALUES ({marks})", plan)  # noqa: S608
 
     def plans(self) -> Sequence[Plan]:
         """The plan versions in force, by name."""
@@ -208,7 +214,7 @@ def _get(database: sqlite3.Connection, key_id: str) -> KeyRecord:
 
 
 def _plans(database: sqlite3.Connection) -> list[Plan]:
-    rows = database.execute("SELECT name, version, rate, burst, quota FROM plan ORDER BY name")
+    rows = database.execute(f"SELECT {_PLAN} FROM plan ORDER BY name")  # noqa: S608
     return [Plan(*row) for row in rows]
 
 

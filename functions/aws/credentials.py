@@ -13,7 +13,7 @@ from os import environ
 from time import monotonic, time
 
 from functions.aws.wire import Connection, ConnectionLost, Endpoint, split_url
-from models.typed import NamedTuple
+from models.typed import NamedTuple, Protocol
 
 CONTAINER_HOST = Endpoint("169.254.170.2", 80, tls=False)
 PLAIN_HTTP_HOSTS = ("127.0.0.1", "localhost", "::1", CONTAINER_HOST.host, "169.254.170.23", "fd00:ec2::23")
@@ -36,6 +36,16 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key!r}, …)"
+
+
+class Identity(Protocol):
+    """Where credentials come from: CredentialSource, or an operator's own."""
+
+    def current(self) -> Credentials:
+        """The credentials of this moment."""
+
+    def renounce(self, stale: Credentials) -> None:
+        """Forget what AWS refused as expired."""
 
 
 class CredentialSource:

@@ -17,11 +17,10 @@ from os import urandom
 from time import monotonic, sleep
 from typing import NoReturn
 
-from functions.aws.credentials import Credentials, CredentialSource, CredentialsUnavailable
+from functions.aws.credentials import CredentialSource, CredentialsUnavailable, Identity
 from functions.aws.service import EXPIRED, Rejected, Unavailable, service_endpoint
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint
-from models.typed import Protocol
 
 WINDOW = 12  # requests under way at once
 RANGE = 8 * 1024 * 1024
@@ -30,16 +29,6 @@ MAX_ATTEMPTS = 5
 FIRST_PAUSE = 0.05
 LOST = (409, 412)  # two conditional writes met; the condition did not hold
 _STALE = {*EXPIRED, "ExpiredToken", "InvalidAccessKeyId", "InvalidToken"}
-
-
-class Identity(Protocol):
-    """Where credentials come from, as functions/aws/credentials.py has it."""
-
-    def current(self) -> Credentials:
-        """The credentials of this moment."""
-
-    def renounce(self, stale: Credentials) -> None:
-        """Forget what AWS refused as expired."""
 
 
 class Bucket:

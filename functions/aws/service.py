@@ -17,7 +17,7 @@ from json import loads
 from os import environ, urandom
 from time import monotonic, sleep, time
 
-from functions.aws.credentials import CredentialSource, CredentialsUnavailable
+from functions.aws.credentials import CredentialSource, CredentialsUnavailable, Identity
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint, split_url
 from models.typed import Any
@@ -30,6 +30,7 @@ THROTTLED = {
     "RequestLimitExceeded",
     "LimitExceededException",
     "TransactionConflictException",
+    "TransactionInProgressException",
 }
 EXPIRED = {"ExpiredTokenException", "UnrecognizedClientException"}
 MISTIMED = {"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
@@ -53,13 +54,14 @@ class Rejected(Exception):
 class JsonService:
     """One service in one region. Threads may share it."""
 
-    def __init__(self, name: str, region: str, api: str) -> None:
+    def __init__(self, name: str, region: str, api: str, identity: Identity | None = None) -> None:
         """`name` is as in a host name, `api` the target's prefix, like DynamoDB_20120810.
 
+        `identity` is the environment's where none is given.
         AWS_ENDPOINT_URL_<NAME> and AWS_ENDPOINT_URL lead to an emulator or a private endpoint.
         """
         self.endpoint = service_endpoint(name, region)
-        self.credentials = CredentialSource()
+        self.credentials: Identity = identity or CredentialSource()
         self.signer = Signer(name, region, self.endpoint.authority, self.credentials.current)
         self._api = api
         self._idle: list[Connection] = []
@@ -176,9 +178,9 @@ class Call:
         return False
 
 
-def dynamodb_in(region: str) -> JsonService:
+def dynamodb_in(region: str, identity: Identity | None = None) -> JsonService:
     """DynamoDB in a region. What shares it shares its connections, each of which costs a handshake."""
-    return JsonService("dynamodb", region, "DynamoDB_20120810")
+    return JsonService("dynamodb", region, "DynamoDB_20120810", identity)
 
 
 def service_endpoint(name: str, region: str) -> Endpoint:

@@ -2,7 +2,7 @@
 
 For each plan, in this order: the monthly fee and the calls; surcharges on the calls; less the
 discount; up to the minimum; less prepaid credit; plus taxes on what is left. Each step's amount is
-rounded once, by the rule of pricing.py.
+rounded once, by the rule of pricing.py. On a prepaid plan all that comes to was paid from the wallet.
 
 What is charged by the month goes by the terms of the month's first call on the plan or, if there
 was none, by those in force when a key on the plan was first valid in the month. A fee that is
@@ -105,6 +105,9 @@ class _Account:
         self.credits = self._credit(plan, net, used)
         net = self._sum([net, *(-extra.amount for extra in self.credits)])
         self.taxes = self._taxes(plan, net)
+        if plan.prepaid:
+            due = self._sum([net, *(extra.amount for extra in self.taxes)])
+            self.credits += self._extra(f"paid from the wallet, plan {plan.name}", due)
 
     def _sum(self, amounts: Iterable[Decimal]) -> Decimal:
         return add_up([*amounts], self._currency)

@@ -19,11 +19,14 @@ from pydantic_core import PydanticCustomError
 
 from functions.billing.amounts import Amount, Count, CountOrNone, Currency, Rate, decimal_text
 from functions.billing.currencies import MINOR_UNIT
+from functions.billing.holds import check_holdable
 from functions.billing.terms import Change, Discount, Price, Surcharge, Table, Tax, nonsense
 from models.store import AlreadyStored, NotInStore, Store
 
 HASH_CHARACTERS = 12
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
+
+Share = Annotated[int, Field(strict=True, ge=1, le=100)]
 
 # Amounts that are charged as they stand, so that they must be payable.
 _CHARGED = ("monthly_fee", "minimum", "prepaid_credit")
@@ -71,6 +74,14 @@ class Plan(Table):
     """Calls that may come at once."""
     quota: Count | None = None
     """Calls a UTC month."""
+    prepaid: bool = False
+    """Whether calls are paid, as they come, from a wallet that has to be filled before."""
+    spend_cap: Amount | None = None
+    """The most that a customer's calls may cost in a UTC month: on a prepaid plan with their taxes."""
+    hard_limits: bool = False
+    """Whether quota and spend_cap hold to the call; else they are counted, after the fact."""
+    alert_at: tuple[Share, ...] = (50, 80, 100)
+    """Per cent of quota and spend_cap whose use is told to webhooks."""
 
     @model_validator(mode="after")
     def _whole(self) -> Plan:
@@ -159,6 +170,7 @@ def _check_terms(terms: Plan, where: tuple[str | int, ...]) -> None:
             model, kind, per = selected
             said = f"there are two prices a {per} for {model or 'every model'}, {kind or 'every kind'}"
             raise nonsense("two prices", said, *where)
+    check_holdable(terms, where)
     if not priced:
         raise nonsense("no price", "price_per_call or prices was expected: calls have no price", *where)
 

@@ -1,7 +1,7 @@
 """The predict core: the one place where an answer and its usage row are born together.
 
     accept   route, key, limits, decode, preprocess; then start to write the row
-    run      infer, while the row is on its way to the disk
+    run      infer, while the row is on its way to the disk; a call that holds waits for it first
     finish   wait for the row; only then write the answer, or take the row back
 
 Every place that serves calls (the local server, the Lambda handler) is a few lines around these
@@ -25,7 +25,16 @@ from functions.inference.answers import UnusableScores
 from functions.inference.codec import encode_json
 from functions.metering.canonical import receipt_of
 from functions.metering.event import LIVE, UsageEvent, call_identity, fingerprint
-from functions.metering.ledger import Billed, Ledger, LedgerUnavailable, Refused, Replayed, Ticket
+from functions.metering.ledger import (
+    Billed,
+    Insufficient,
+    Ledger,
+    LedgerUnavailable,
+    Outcome,
+    Refused,
+    Replayed,
+    Ticket,
+)
 from functions.preprocess.tensors import InputError, Tensor
 from models.typed import Protocol
 
@@ -190,7 +199,10 @@ class Call:
         self.counts = counts
         self.asked: Asked
         self.ticket: Ticket
+        self.holds = bool(record.plan.holds)
         self.inference_us = 0
+        self._outcome: Outcome | None = None
+        self._lost = False
         self._tensors: list[Tensor]
         self._outputs: list[Tensor]
         self._failure: Problem | None = None
@@ -217,10 +229,17 @@ class Call:
             fingerprint="" if key is None else self._fingerprint(key),
             nonce=urandom(16).hex(),
         )
-        self.ticket = self.calls.ledger.append(event)
+        if self.holds:
+            from functions.metering.terms import holds_of  # most plans never need it
+
+            self.ticket = self.calls.ledger.append(event, holds_of(record.plan.holds))
+        else:
+            self.ticket = self.calls.ledger.append(event)
 
     def run(self) -> None:
-        """Infer. A failure is kept until the row's fate is known."""
+        """Infer, if it holds once that is paid. A failure is kept until the row's fate is known."""
+        if self.holds and not isinstance(self._await(), (Billed, Replayed)):
+            return
         began = perf_counter_ns()
         try:
             self._outputs = self.model.run(self._tensors)
@@ -237,14 +256,18 @@ class Call:
         """Wait for the row and answer. A billed call that can't be answered is voided first."""
         request = self.request
         is_v2 = self.way.dialect is v2
-        try:
-            outcome = self.ticket.outcome()
-        except LedgerUnavailable:
+        outcome = self._await()
+        if outcome is None:
             self.release()
             return self._problem(unrecorded(), is_v2)
         if isinstance(outcome, Refused):
             self.release()
             return self._problem(refusal(outcome.reason, request), is_v2)
+        if isinstance(outcome, Insufficient):
+            from functions.calls.limits import unpaid
+
+            self.release()
+            return self._problem(unpaid(outcome, request.time_ms), is_v2)
         row = outcome.row
         if isinstance(outcome, Replayed):
             self.release()
@@ -260,6 +283,15 @@ class Call:
         if isinstance(outcome, Billed):
             self._take_back(row)
         return self._problem(self._failure, is_v2)
+
+    def _await(self) -> Outcome | None:
+        """Wait for the row's fate, once; None if it could not be made durable."""
+        if self._outcome is None and not self._lost:
+            try:
+                self._outcome = self.ticket.outcome()
+            except LedgerUnavailable:
+                self._lost = True
+        return self._outcome
 
     def release(self) -> None:
         """Give back the place in the quota that an unbilled call took."""

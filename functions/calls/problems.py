@@ -19,6 +19,8 @@ KINDS = {
     "invalid-request": (400, "The request is not formed as expected"),
     "invalid-idempotency-key": (400, "The Idempotency-Key is not usable"),
     "unauthenticated": (401, "A valid API key is needed"),
+    "insufficient-balance": (402, "The prepaid balance does not cover this call"),
+    "spend-cap-reached": (402, "This call would exceed the month's spend cap"),
     "not-found": (404, "There is nothing at this address"),
     "model-not-found": (404, "There is no such model"),
     "method-not-allowed": (405, "The address does not take this method"),

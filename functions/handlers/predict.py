@@ -43,7 +43,7 @@ class OneModel:
 _set = settings.read("region", "model", "ledger_table", "access_table")
 _model = artifact.load(_set.artifact, _set.model, _set.region)
 _service = dynamodb_in(_set.region)
-_ledger = DynamoDbLedger(_set.ledger_table, _service, LEDGER_MS)
+_ledger = DynamoDbLedger(_set.ledger_table, _service, LEDGER_MS, _set.accounts_table)
 _keys = GatewayKeys(_set.access_table, _service, _set.key_cache_seconds)
 _calls = Calls(OneModel(_model), _ledger)
 _telemetry = Telemetry(_set.stage, _set.model, _model.manifest.version)

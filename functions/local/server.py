@@ -92,11 +92,25 @@ class LocalServer:
         self._leave(exchange, None, exchange.problem(problem))
 
     def _infer_accepted(self) -> None:
-        """Infer what this turn has accepted, while its rows are on their way to the disk."""
+        """Infer what this turn has accepted, while its rows are on their way to the disk.
+
+        What has to be paid first is inferred when its row is there.
+        """
         accepted, self._accepted = self._accepted, []
         for exchange, call in accepted:
+            if call.holds:
+                call.ticket.on_settled(partial(self._infer_paid, exchange, call))
+            else:
+                self._infer(call)
+                call.ticket.on_settled(partial(self._finish, exchange, call))
+
+    def _infer_paid(self, exchange: Exchange, call: Call) -> None:
+        try:
             self._infer(call)
-            call.ticket.on_settled(partial(self._finish, exchange, call))
+        except Exception as error:
+            self._leave(exchange, call.record, exchange.problem(internal(error)))
+        else:
+            self._finish(exchange, call)
 
     def _infer(self, call: Call) -> None:
         call.run()

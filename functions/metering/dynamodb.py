@@ -5,6 +5,9 @@ The table's key is `call_id`; an item is the row, field by field, under 1 kB and
 and what it wants written is put on the condition that `revision` has not moved, again and again
 until nobody came between. A resend that finds its own first sending is judged by the same rule.
 
+A call with holds is written by one transaction with its accounts (`dynamodb_holds.py`, imported when the
+first of them comes); its item then has `holds`, which stays with it until it is voided.
+
 A row is always put whole, so an `expires_at` that was set when it was sealed goes when it changes: a row
 expires only as it was sealed. A function that only appends and voids needs the rights PutItem and GetItem.
 """
@@ -13,14 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from json import loads
+from json import dumps, loads
 from json.encoder import encode_basestring_ascii as quoted
 from weakref import WeakSet
 
 from functions.aws.service import Call, JsonService, Rejected, Unavailable
 from functions.metering.event import UsageEvent
-from functions.metering.ledger import LedgerUnavailable, Outcome, Ticket, settle, voided
-from models.typed import Any
+from functions.metering.ledger import (
+    Billed,
+    Holds,
+    Insufficient,
+    LedgerUnavailable,
+    Outcome,
+    Ticket,
+    settle,
+    voided,
+)
+from models.typed import Any, NamedTuple
 
 NUMBERS = ("units", "bytes_in", "started_at", "revision")
 KINDS = {name: "N" if name in NUMBERS else "L" if name == "attempts" else "S" for name in UsageEvent._fields}
@@ -30,42 +42,59 @@ ABSENT = '"ConditionExpression":"attribute_not_exists(call_id)"'
 UNMOVED = '"ConditionExpression":"revision = :seen","ExpressionAttributeValues":{":seen":{"N":"%d"}}'
 
 
-class DynamoDbLedger:
-    """A Ledger in one table. Threads may share it; each append under way has a connection of its own."""
+class Stored(NamedTuple):
+    """An item of the table: the row, and the JSON of what it holds ("" if it holds nothing)."""
 
-    def __init__(self, table: str, service: JsonService, deadline_ms: int = 3000) -> None:
+    row: UsageEvent
+    holds: str = ""
+
+
+class DynamoDbLedger:
+    """A Ledger in one table, its accounts in another.
+
+    Threads may share it; each append under way has a connection of its own.
+    """
+
+    def __init__(self, table: str, service: JsonService, deadline_ms: int = 3000, accounts: str = "") -> None:
         """`deadline_ms` bounds the waiting for one append or get; inference in between is not counted.
 
-        A void reads and writes, so it may take twice as long.
+        A void reads and writes, so it may take twice as long. `accounts` is the table that holds need.
         """
+        self.accounts = accounts
         self._service = service
         self._table = quoted(table)
         self._seconds = deadline_ms / 1000
         self._tickets: WeakSet[_Append] = WeakSet()
         self._closed = False
 
-    def append(self, event: UsageEvent) -> Ticket:
+    def append(self, event: UsageEvent, holds: Holds | None = None) -> Ticket:
         """Send the row; the ticket reads the answer."""
-        ticket = _Append(self, event, self._seconds)
+        ticket = _Append(self, event, holds, self._seconds)
         self._tickets.add(ticket)
         return ticket
 
     def void(self, call_id: str, attempt: str) -> None:
         """Read the row and put it back as voided, unless it moves in between: then look again."""
-        row, seconds = self.get(call_id), self._seconds
-        while (write := voided(row, attempt)) is not None:
-            call = self.put(write, row, seconds)
-            landed, row = _landed(call)
+        stored, seconds = self.read(call_id), self._seconds
+        while stored and (write := voided(stored.row, attempt)) is not None:
+            call = (self._give_back if stored.holds else self.put)(write, stored, seconds)
+            landed, found = call.landed()
             if landed:
                 return
-            seconds = call.seconds_left
+            assert not isinstance(found, Insufficient)  # what is given back is always borne
+            stored, seconds = found, call.seconds_left
 
     def get(self, call_id: str) -> UsageEvent | None:
         """Read one row, consistently."""
+        stored = self.read(call_id)
+        return stored.row if stored else None
+
+    def read(self, call_id: str) -> Stored | None:
+        """Read one item, consistently."""
         key = FORMS["S"] % quoted(call_id)
         body = f'{{"TableName":{self._table},"ConsistentRead":true,"Key":{{"call_id":{key}}}}}'
         try:
-            return _row(loads(self._start("GetItem", body, self._seconds).answer()))
+            return stored_of(loads(self.start("GetItem", body, self._seconds).answer()))
         except (Unavailable, Rejected, ValueError) as error:
             raise LedgerUnavailable(str(error)) from error
 
@@ -77,62 +106,94 @@ class DynamoDbLedger:
         self._closed = True
         self._service.close()
 
-    def put(self, row: UsageEvent, over: UsageEvent | None, seconds: float) -> Call:
-        """Start to write `row` on the condition that the table still holds `over`."""
-        condition = ABSENT if over is None else UNMOVED % over.revision
-        body = (
-            f'{{"TableName":{self._table},"ReturnValuesOnConditionCheckFailure":"ALL_OLD",'
-            f'{condition},"Item":{{{_item(row)}}}}}'
-        )
-        return self._start("PutItem", body, seconds)
+    def put(self, row: UsageEvent, over: Stored | None, seconds: float) -> Write:
+        """Start to write `row` on the condition that the table still holds `over`, whose holds it keeps."""
+        body = f"{{{self.put_body(row, over, over.holds if over else '')}}}"
+        return Write(self.start("PutItem", body, seconds))
 
-    def _start(self, operation: str, body: str, seconds: float) -> Call:
+    def put_body(self, row: UsageEvent, over: Stored | None, holds: str) -> str:
+        """The members of a conditional put of `row` with `holds`."""
+        condition = ABSENT if over is None else UNMOVED % over.row.revision
+        kept = f',"holds":{holds}' if holds else ""
+        return (
+            f'"TableName":{self._table},"ReturnValuesOnConditionCheckFailure":"ALL_OLD",'
+            f'{condition},"Item":{{{_item(row)}{kept}}}'
+        )
+
+    def start(self, operation: str, body: str, seconds: float) -> Call:
+        """Send one request to the service."""
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
         return self._service.start(operation, body.encode(), seconds)
 
+    def _give_back(self, row: UsageEvent, over: Stored, seconds: float) -> Write:
+        from functions.metering.dynamodb_holds import give_back
+
+        return give_back(self, row, over, seconds)
+
+
+class Write:
+    """One conditional write under way."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    @property
+    def seconds_left(self) -> float:
+        """What is left of its time, once it has landed or not."""
+        return self._call.seconds_left
+
+    def landed(self) -> tuple[bool, Stored | Insufficient | None]:
+        """Whether it was written, and if not, what stands in its way."""
+        try:
+            self._call.answer()
+        except Rejected as refusal:
+            if refusal.code != "ConditionalCheckFailedException":
+                raise LedgerUnavailable(str(refusal)) from refusal
+            return False, stored_of(refusal.details)
+        except Unavailable as error:
+            raise LedgerUnavailable(str(error)) from error
+        return True, None
+
 
 class _Append:
-    """The ticket: a put under way, and the outcome that holds if it lands."""
+    """The ticket: a write under way, and the outcome that holds if it lands."""
 
-    def __init__(self, ledger: DynamoDbLedger, event: UsageEvent, seconds: float) -> None:
-        self._ledger, self._event = ledger, event
+    def __init__(
+        self, ledger: DynamoDbLedger, event: UsageEvent, holds: Holds | None, seconds: float
+    ) -> None:
+        self._ledger, self._event, self._holds = ledger, event, holds
         self._settled: Outcome | None = None
         self._judge(None, seconds)
 
     def outcome(self) -> Outcome:
         """Read the answer; where another row was there first, judge it and write what is due."""
         while self._settled is None:
-            landed, row = _landed(self._call)
+            landed, found = self._write.landed()
             if landed:
                 self._settled = self._if_landed
+            elif isinstance(found, Insufficient):
+                self._settled = found
             else:
-                self._judge(row, self._call.seconds_left)
+                self._judge(found, self._write.seconds_left)
         return self._settled
 
     def on_settled(self, callback: Callable[[], None]) -> None:
         """Call back at once: there is no thread here that could wait in the caller's place."""
         callback()
 
-    def _judge(self, row: UsageEvent | None, seconds: float) -> None:
-        write, outcome = settle(row, self._event)
+    def _judge(self, stored: Stored | None, seconds: float) -> None:
+        write, outcome = settle(stored.row if stored else None, self._event)
         if write is None:
             self._settled = outcome
+            return
+        self._if_landed = outcome
+        if self._holds is not None and isinstance(outcome, Billed):
+            from functions.metering.dynamodb_holds import take
+
+            self._write = take(self._ledger, write, stored, self._holds(write), seconds)
         else:
-            self._call, self._if_landed = self._ledger.put(write, row, seconds), outcome
-
-
-def _landed(call: Call) -> tuple[bool, UsageEvent | None]:
-    """Whether a put was written, and if not, the row that stands in its way."""
-    try:
-        call.answer()
-    except Rejected as refusal:
-        if refusal.code != "ConditionalCheckFailedException":
-            raise LedgerUnavailable(str(refusal)) from refusal
-        return False, _row(refusal.details)
-    except Unavailable as error:
-        raise LedgerUnavailable(str(error)) from error
-    return True, None
+            self._write = self._ledger.put(write, stored, seconds)
 
 
 def _item(row: UsageEvent) -> str:
@@ -155,13 +216,13 @@ def _item(row: UsageEvent) -> str:
     )
 
 
-def _row(answer: dict[str, Any]) -> UsageEvent | None:
-    """The row in a GetItem answer or a refused put, None where there is none."""
+def stored_of(answer: dict[str, Any]) -> Stored | None:
+    """What a GetItem answer or a refused put has, None where there is nothing."""
     item = answer.get("Item")
     if not item:
         return None
     try:
-        return row_of(item)
+        return Stored(row_of(item), dumps(item["holds"]) if "holds" in item else "")
     except ValueError as error:
         raise LedgerUnavailable(str(error)) from error
 

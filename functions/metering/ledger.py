@@ -3,11 +3,15 @@
 `append` is split in two. It starts the write and gives a Ticket at once; the ticket's outcome is
 known once the row is durable. Between the two the caller infers. This one shape fits a group
 commit (SQLite), a request on the wire (DynamoDB) and a wait before inference (holds).
+
+A hold takes an amount from an account in the very transaction that writes the row, or else nothing is
+written; the row's void gives it back. Prepaid wallets, spend caps and hard quotas are all accounts: what
+an amount stands for (billionths of a dollar, calls) is its maker's to know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from functions.metering.event import LIVE, VOID, UsageEvent
 from models.typed import NamedTuple, Protocol
@@ -44,7 +48,29 @@ class Refused(NamedTuple):
     reason: str
 
 
-Outcome = Billed | Replayed | Refused
+class Hold(NamedTuple):
+    """So much of an account, which is taken only if its balance does not fall below `floor`.
+
+    An account that was never touched has the balance 0. `amount` is 0 or more.
+    """
+
+    account: str
+    amount: int
+    floor: int = 0
+
+
+Holds = Callable[[UsageEvent], Sequence[Hold]]
+"""What a row holds, of as many different accounts, once it is billed as it stands."""
+
+
+class Insufficient(NamedTuple):
+    """An account can't bear its hold: nothing was written, and nothing held."""
+
+    hold: Hold
+    balance: int
+
+
+Outcome = Billed | Replayed | Refused | Insufficient
 
 
 def settle(row: UsageEvent | None, event: UsageEvent) -> tuple[UsageEvent | None, Outcome]:
@@ -96,11 +122,14 @@ class Ticket(Protocol):
 class Ledger(Protocol):
     """Usage rows keyed by call. SQLite here, DynamoDB in the cloud; one contract suite holds both."""
 
-    def append(self, event: UsageEvent) -> Ticket:
-        """Start to write `event`, whose `attempts` hold the one attempt that is made now."""
+    def append(self, event: UsageEvent, holds: Holds | None = None) -> Ticket:
+        """Start to write `event`, whose `attempts` hold the one attempt that is made now.
+
+        `holds` is asked what the row holds if this attempt is billed; a replay holds nothing.
+        """
 
     def void(self, call_id: str, attempt: str) -> None:
-        """Take back the row that `attempt` was billed for: the call was not answered.
+        """Take back the row that `attempt` was billed for, and what it holds: the call was not answered.
 
         Durable on return; LedgerUnavailable if not. Voiding twice, or a row that another attempt
         has claimed since, changes nothing.

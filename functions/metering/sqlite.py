@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from functions.metering.event import LIVE, VOID, UsageEvent
 from functions.metering.group import MAX_GROUP, GroupTicket, GroupWriter, Notify, Result
-from functions.metering.ledger import Billed, LedgerUnavailable, Outcome, settle, voided
+from functions.metering.ledger import Billed, Holds, LedgerUnavailable, Outcome, settle, voided
+from functions.metering.sqlite_holds import ACCOUNTS, GroupHolds
 from functions.metering.usage import UsageBucket, days_of
 from functions.sqlite import UnusableDatabase, connect, connect_to_read
 
@@ -37,6 +38,7 @@ SCHEMA = (
     CREATE INDEX call_by_time ON call (started_at, customer)
     """,
     "ALTER TABLE call ADD COLUMN nonce TEXT NOT NULL DEFAULT ''",
+    ACCOUNTS,
 )
 # Nothing but these constants and question marks ever enters the text of a statement.
 _COLUMNS = ", ".join(UsageEvent._fields)
@@ -59,7 +61,15 @@ class _Void(NamedTuple):
     doubtful: UsageEvent | None = None
 
 
-_Entry = UsageEvent | _Void
+class _Held(NamedTuple):
+    """An event that is billed only if its holds can be borne."""
+
+    call_id: str
+    event: UsageEvent
+    holds: Holds
+
+
+_Entry = UsageEvent | _Held | _Void
 
 
 class SqliteLedger:
@@ -83,9 +93,9 @@ class SqliteLedger:
         self._owed: list[_Void] = []
         self._writer: GroupWriter[_Entry] = GroupWriter(self._write, lambda: bool(self._owed), notify, defer)
 
-    def append(self, event: UsageEvent) -> GroupTicket[_Entry]:
+    def append(self, event: UsageEvent, holds: Holds | None = None) -> GroupTicket[_Entry]:
         """Queue the row; never blocks on the disk."""
-        return self._writer.submit(event)
+        return self._writer.submit(event if holds is None else _Held(event.call_id, event, holds))
 
     def void(self, call_id: str, attempt: str) -> None:
         """Queue the void and wait. If it fails, the writer tries again for as long as we live."""
@@ -186,6 +196,7 @@ class SqliteLedger:
         marks = ", ".join("?" * len(entries))
         rows = self._database.execute(f"{_READ} WHERE call_id IN ({marks})", [e.call_id for e in entries])
         held = {row[0]: _decode(row) for row in rows}
+        holds = GroupHolds(self._database)
         changed: dict[str, UsageEvent] = {}
         newly_billed: list[UsageEvent] = []
         outcomes: list[Outcome | None] = []
@@ -196,16 +207,24 @@ class SqliteLedger:
                 if entry.doubtful and (row is None or row.revision < entry.doubtful.revision):
                     row = entry.doubtful
                 write = voided(row, entry.attempt)
+                if write:
+                    holds.give_back(entry.call_id)
             else:
-                write, outcome = settle(row, entry)
+                event, wanted = (entry.event, entry.holds) if isinstance(entry, _Held) else (entry, None)
+                write, outcome = settle(row, event)
                 if write and isinstance(outcome, Billed):
-                    newly_billed.append(write)
+                    short = holds.take(entry.call_id, wanted(write)) if wanted else None
+                    if short:
+                        write, outcome = None, short
+                    else:
+                        newly_billed.append(write)
             if write:
                 held[entry.call_id] = changed[entry.call_id] = write
             outcomes.append(outcome)
         if changed:
             values = [value for row in changed.values() for value in _encode(row)]
-            self._database.execute(f"{_WRITE} {', '.join([_ROW] * len(changed))}", values)
+            with holds.written():
+                self._database.execute(f"{_WRITE} {', '.join([_ROW] * len(changed))}", values)
         billed += newly_billed
         return outcomes
 

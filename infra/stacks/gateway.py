@@ -78,13 +78,15 @@ class Gateway(cdk.Stack):
         environment = {
             "PAYPHONE_STAGE": common.target.stage,
             "PAYPHONE_MODELS": ",".join(settings.models.serve),
+            "PAYPHONE_ACCOUNTS_TABLE": storage.accounts.table_name,
             "PAYPHONE_ACCESS_TABLE": storage.access.table_name,
             "PAYPHONE_ARCHIVE_BUCKET": storage.archive.bucket_name,
             "PAYPHONE_MODELS_BUCKET": storage.models.bucket_name,
         }
         index = f"{storage.access.table_arn}/index/{BY_CUSTOMER}"
         rights = [
-            allow(["dynamodb:GetItem"], storage.access.table_arn),
+            allow(["dynamodb:GetItem"], storage.access.table_arn, storage.accounts.table_arn),
+            allow(["dynamodb:Query"], storage.accounts.table_arn),
             allow(["dynamodb:Query"], index),
             allow(["s3:ListBucket"], storage.archive.bucket_arn, storage.models.bucket_arn),
             allow(["s3:GetObject"], *(storage.objects(storage.archive, part) for part in ("usage", "seals"))),
@@ -180,7 +182,7 @@ class Gateway(cdk.Stack):
             ),
             quota=(
                 apigateway.CfnUsagePlan.QuotaSettingsProperty(limit=plan.quota, period="MONTH")
-                if plan.quota
+                if plan.quota and not plan.hard_limits  # what holds to the call is the ledger's
                 else None
             ),
         )

@@ -80,10 +80,12 @@ class Serving(cdk.Stack):
             "PAYPHONE_MODEL": name,
             VERSION_VARIABLE: version,
             "PAYPHONE_LEDGER_TABLE": storage.ledger.table_name,
+            "PAYPHONE_ACCOUNTS_TABLE": storage.accounts.table_name,
             "PAYPHONE_ACCESS_TABLE": storage.access.table_name,
         }
         rights: list[iam.PolicyStatement] = [
             allow(["dynamodb:PutItem", "dynamodb:GetItem"], storage.ledger.table_arn),
+            allow(["dynamodb:UpdateItem"], storage.accounts.table_arn),
             allow(["dynamodb:GetItem"], storage.access.table_arn),
         ]
         layers = [self._runtime]

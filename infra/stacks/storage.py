@@ -1,4 +1,4 @@
-"""What must outlive every deploy: the ledger, keys and customers, the archive, the models.
+"""What must outlive every deploy: the ledger, wallets, keys and customers, the archive, the models.
 
 A stack of its own, so that the service can be torn down and put up again around it. All of it is
 retained even when the stack is deleted; only `payphone destroy --with-data` removes it.
@@ -25,7 +25,7 @@ UNLOGGED = (
 
 
 class Storage(cdk.Stack):
-    """Tables and buckets. The ledger's key is `call_id`, that of the others `id`."""
+    """Tables and buckets. The ledger's key is `call_id`, the accounts' account and entry, of others `id`."""
 
     def __init__(self, scope: Construct, name: str, common: Common, **options: Any) -> None:
         super().__init__(scope, name, **options)
@@ -41,6 +41,11 @@ class Storage(cdk.Stack):
             index_name=BY_CUSTOMER,
             partition_key=dynamodb.Attribute(name="customer", type=dynamodb.AttributeType.STRING),
         )
+        self.accounts = self._table(
+            "Accounts",
+            "account",
+            sort_key=dynamodb.Attribute(name="entry", type=dynamodb.AttributeType.STRING),
+        )
         self.customers = self._table("Customers", "id")
         self.archive = self._bucket("Archive")
         self.models = self._bucket("Models")
@@ -54,6 +59,7 @@ class Storage(cdk.Stack):
         """The names of tables and buckets, as outputs name them."""
         return {
             "LedgerTable": self.ledger.table_name,
+            "AccountsTable": self.accounts.table_name,
             "AccessTable": self.access.table_name,
             "CustomersTable": self.customers.table_name,
             "ArchiveBucket": self.archive.bucket_name,

@@ -131,7 +131,14 @@ def test_destroying_it_keeps_what_invoices_are_made_of(strict):
     done = strict.run("destroy", "--yes")
     assert set(done["kept"]) == {
         strict.outputs[name]
-        for name in ("LedgerTable", "AccessTable", "CustomersTable", "ArchiveBucket", "ModelsBucket")
+        for name in (
+            "LedgerTable",
+            "AccountsTable",
+            "AccessTable",
+            "CustomersTable",
+            "ArchiveBucket",
+            "ModelsBucket",
+        )
     }
     assert not strict.client("lambda").list_functions()["Functions"]
     assert not strict.client("apigateway").get_usage_plans()["items"]

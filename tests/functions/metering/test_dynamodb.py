@@ -283,16 +283,16 @@ def test_a_replay_that_comes_between_does_not_undo_a_void(ledger, proxy, monkeyp
     """The void has read revision 1 when a replay makes it 2: it looks again, and voids 3."""
     first = event("a1", "key")
     ledger.append(first).outcome()
-    read = ledger.get
+    read = ledger.read
 
     def overtaken(call_id):
         row = read(call_id)
         ledger.append(event("a2", "key")).outcome()
         return row
 
-    monkeypatch.setattr(ledger, "get", overtaken)
+    monkeypatch.setattr(ledger, "read", overtaken)
     ledger.void(first.call_id, "a1")
-    assert read(first.call_id) == first._replace(attempts=("a1", "a2"), state=VOID, revision=3)
+    assert read(first.call_id).row == first._replace(attempts=("a1", "a2"), state=VOID, revision=3)
 
 
 def test_refusals_write_nothing(ledger, proxy):

@@ -1,26 +1,30 @@
 import contextlib
 import runpy
+import threading
 from pathlib import Path
 
 import pytest
 
-LEDGERS = runpy.run_path(str(Path(__file__).parent / "ledgers.py"))["LEDGERS"]
-
-REGION = "eu-west-1"
+KNOWN = runpy.run_path(str(Path(__file__).parent / "ledgers.py"))
+LEDGERS, ACCOUNTS, REGION = KNOWN["LEDGERS"], KNOWN["ACCOUNTS"], KNOWN["REGION"]
 
 
 def make_table(folder):
-    """A table of its own for each folder; made again, it is the same."""
+    """Tables of its own for each folder; made again, they are the same."""
     import boto3
 
     client = boto3.client("dynamodb", REGION)
-    with contextlib.suppress(client.exceptions.ResourceInUseException):
-        client.create_table(
-            TableName=folder.name,
-            AttributeDefinitions=[{"AttributeName": "call_id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "call_id", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    for name, keys in {folder.name: ["call_id"], f"{folder.name}-accounts": ["account", "entry"]}.items():
+        with contextlib.suppress(client.exceptions.ResourceInUseException):
+            client.create_table(
+                TableName=name,
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": kind}
+                    for key, kind in zip(keys, ["HASH", "RANGE"], strict=False)
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
     client.close()
     return folder.name
 
@@ -34,13 +38,27 @@ EXAMPLES = {"sqlite": 60, "dynamodb": 5}
 
 @pytest.fixture(scope="session")
 def moto():
-    """The URL of a DynamoDB on this machine."""
-    from moto.server import ThreadedMotoServer
+    """The URL of a DynamoDB on this machine.
 
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+    It takes one request at a time: moto undoes a failed transaction by putting all tables back as they
+    were before it, whatever others have written since.
+    """
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    answer, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def one_at_a_time(environ, start_response):
+        with turn:
+            return answer(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +101,10 @@ def open_ledger(ledger_name, address):
 @pytest.fixture
 def ledger(open_ledger):
     return open_ledger()
+
+
+@pytest.fixture
+def accounts(ledger_name, address):
+    opened = ACCOUNTS[ledger_name](address)
+    yield opened
+    opened.close()
