@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from infra.workspace import Workspace
+from models.manifest import describe_file
 
 sys.path.insert(0, str(Path(__file__).parent / "emulator"))  # modules there run by path
 
@@ -23,9 +25,10 @@ SERVICE = """
 name = "Test"
 currency = "USD"
 [models]
-serve = ["sentiment"]
+serve = %s
 [aws]
 stage = "%s"
+%s
 [plans.open]
 price_per_call = 0.002
 [plans.slow]
@@ -44,16 +47,21 @@ price_per_call = 0.002
 rate = 1000
 burst = 1000
 """
+ON_S3 = """
+[aws.models.{}]
+artifact = "s3"
+"""
+LARGE = 20_000_000  # bytes: three ranges, read at once
 REVIEW = "A wonderful little film."
 
 
 class Cloud:
     """A stage, deployed by the `payphone` command, and looked into with boto3."""
 
-    def __init__(self, aws, stage, folder, manifest, files):
+    def __init__(self, aws, stage, folder, manifest, files, serve=("sentiment",), on_s3=()):
         self.aws, self.stage, self.manifest, self.files = aws, stage, manifest, files
         self.state, self.service = folder / "state", folder / "service.toml"
-        self.service.write_text(SERVICE % stage)
+        self.service.write_text(SERVICE % (json.dumps(serve), stage, "".join(map(ON_S3.format, on_s3))))
         self.registry = Workspace(self.state).registry()
         self.registry.publish(manifest, files)
         self.outputs, self._read = {}, {}
@@ -63,6 +71,12 @@ class Cloud:
         published = self.registry.publish(self.manifest._replace(labels=labels), self.files)
         self.registry.promote("sentiment", published.version)
         return published.version
+
+    def publish_large(self, name):
+        """Publish the model under another name, with more behind its end, which LiteRT does not read."""
+        data = self.files["model.tflite"] + random.Random(0).randbytes(LARGE)
+        manifest = self.manifest._replace(name=name, model=describe_file("model.tflite", data))
+        self.registry.publish(manifest, {**self.files, "model.tflite": data})
 
     def command(self, *arguments):
         """One run of `payphone`, whatever comes of it."""
@@ -175,16 +189,20 @@ def make_cloud(sentiment, sentiment_workspace, tmp_path_factory):
     registry, manifest = sentiment_workspace.registry(), sentiment.manifest
     files = {ref.name: registry.read(manifest, ref.name) for ref in manifest.files}
 
-    def make(aws, stage="test"):
-        return Cloud(aws, stage, tmp_path_factory.mktemp("cloud"), manifest, files)
+    def make(aws, stage="test", **more):
+        return Cloud(aws, stage, tmp_path_factory.mktemp("cloud"), manifest, files, **more)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def cloud(aws, make_cloud):
-    """The deployed stage that the tests share."""
-    made = make_cloud(aws)
+    """The deployed stage that the tests share, of three models: trained, brought along, and on S3."""
+    made = make_cloud(aws, serve=("sentiment", "ids", "large"), on_s3=("large",))
+    brought = made.state / "brought.tflite"
+    brought.write_bytes(made.files["model.tflite"])
+    made.run("model", "add", str(brought), "--name", "ids", "--labels", "negative,positive")
+    made.publish_large("large")
     made.deploy()
     return made
 

@@ -5,11 +5,13 @@ import json
 import pytest
 from server import running
 
+from functions.metering.usage import month_span
+
 
 @pytest.fixture(scope="module")
 def strict(tools, make_cloud):
     with running(tools, enforce_iam=True) as aws:
-        cloud = make_cloud(aws)
+        cloud = make_cloud(aws, on_s3=("sentiment",))
         cloud.deploy()
         yield cloud
 
@@ -44,6 +46,27 @@ def without(cloud, start, action):
     return lambda: put(policy["Statement"])
 
 
+def test_a_model_that_may_not_be_read_or_is_not_what_was_published_is_not_served(strict, key):
+    """The first calls of all, as what is loaded once stays loaded."""
+    s3, place = strict.client("s3"), {"Bucket": strict.outputs["ModelsBucket"]}
+    place["Key"] = "models/sentiment/1/model.tflite"
+    data = s3.get_object(**place)["Body"].read()
+    with strict.http(key["key"]) as http:
+
+        def refused():
+            answer = strict.predict(http)
+            return answer.status_code, answer.json()["type"]
+
+        give_back = without(strict, "PredictsentimentRole", "s3:GetObject")
+        assert refused() == (500, "urn:payphone:problem:internal")
+        give_back()
+        s3.put_object(**place, Body=data[:-1] + bytes([data[-1] ^ 1]))
+        assert refused() == (500, "urn:payphone:problem:internal")
+        s3.put_object(**place, Body=data)
+        assert strict.predict(http).status_code == 200
+    assert len(strict.rows(key["key_id"])) == 1
+
+
 def test_everything_passes_with_the_rights_there_are(strict, key):
     with strict.http(key["key"]) as http:
         answer = strict.predict(http)
@@ -51,7 +74,7 @@ def test_everything_passes_with_the_rights_there_are(strict, key):
         assert http.get("/v1/models").json()["models"]
         assert http.get("/docs").status_code == 200
         strict.eventually(lambda: strict.archived(key["key_id"]))
-        assert http.get("/v1/usage").json()["calls"] == 1
+        strict.eventually(lambda: http.get("/v1/usage").json()["calls"] == 2)
     sealed = strict.client("lambda").invoke(FunctionName=function(strict, "Seal"))
     assert "FunctionError" not in sealed, sealed["Payload"].read()
 
@@ -83,13 +106,25 @@ def test_a_call_without_the_right_to_record_it_is_not_answered(strict, role, act
     assert len(strict.rows(key["key_id"])) == 1
 
 
-def test_the_control_plane_without_the_right_to_read_the_archive(strict, key):
-    give_back = without(strict, "ControlRole", "s3:GetObject")
-    try:
-        with strict.http(key["key"]) as http:
-            assert http.get("/v1/usage").status_code >= 500
-    finally:
-        give_back()
+@pytest.mark.parametrize(
+    ("action", "path"),
+    [
+        ("dynamodb:GetItem", "/v1/usage"),
+        ("dynamodb:Query", "/v1/keys"),
+        ("s3:GetObject", "/v1/usage"),
+        ("s3:GetObject", "/v1/models/sentiment"),
+        ("s3:ListBucket", "/v1/usage"),
+    ],
+)
+def test_the_control_plane_without_one_of_its_rights(strict, key, action, path):
+    fresh = strict.issue(customer=key["customer"])  # one that nothing is remembered of
+    with strict.http(fresh["key"]) as http:
+        give_back = without(strict, "ControlRole", action)
+        try:
+            assert http.get(path).status_code >= 500
+        finally:
+            give_back()
+        assert http.get(path).status_code == 200
 
 
 def test_the_meter_without_the_right_to_write_loses_nothing(strict, key):
@@ -109,6 +144,30 @@ def test_the_meter_without_the_right_to_write_loses_nothing(strict, key):
             or strict.objects("aws/lambda/")
         )
     )
+
+
+def test_the_seal_without_one_of_its_rights_does_the_rest_another_night(strict, key):
+    """On a call of a month that is over: what was done before a right was missing is not done again."""
+    dynamodb, table = strict.client("dynamodb"), strict.outputs["LedgerTable"]
+    row = strict.rows(key["key_id"])[0]
+    old = row | {"call_id": {"S": "gw:old"}, "started_at": {"N": str(month_span("2026-01")[0])}}
+    dynamodb.put_item(TableName=table, Item=old)
+    strict.eventually(lambda: strict.names("usage/day=2026-01-01/"))
+    seal = function(strict, "Seal")
+
+    def run():
+        answer = strict.client("lambda").invoke(FunctionName=seal)
+        return "FunctionError" in answer, json.loads(answer["Payload"].read())
+
+    for action in ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "dynamodb:Scan", "dynamodb:UpdateItem"):
+        give_back = without(strict, "SealRole", action)
+        failed, said = run()
+        give_back()
+        assert failed, (action, said)
+    assert run() == (False, {"days": [], "months": [], "ledger_has_more": {}, "moved": 0})
+    assert strict.names("seals/index/2026-01/2026-01-01.json")
+    held = dynamodb.get_item(TableName=table, Key={"call_id": {"S": "gw:old"}})["Item"]
+    assert int(held["expires_at"]["N"]) > 0
 
 
 def test_no_function_may_read_the_value_of_a_key(strict):
