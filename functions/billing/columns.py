@@ -19,7 +19,8 @@ MEMORY = "256MB"
 """What DuckDB may hold; beyond it sorts go through a temporary folder."""
 FETCHED = 10_000
 _NUMBERS = ("units", "bytes_in", "started_at")
-_FIELDS = ", ".join(BILLED_FIELDS)
+_NAMES = [name for name in UsageEvent._fields if name in BILLED_FIELDS]  # call_id first, nonce last
+_FIELDS = ", ".join(_NAMES)
 _COLUMNS = ", ".join(f"{name}: '{'BIGINT' if name in _NUMBERS else 'VARCHAR'}'" for name in BILLED_FIELDS)
 
 
@@ -41,7 +42,7 @@ class Columns:
         # Nothing but constants of this file enters the text of a statement.
         _database().execute(
             f"""COPY (FROM read_json(?, format = 'newline_delimited', columns = {{{_COLUMNS}}})
-                      SELECT {_FIELDS} ORDER BY customer, started_at, call_id)
+                      SELECT * REPLACE (coalesce(nonce, '') AS nonce) ORDER BY customer, started_at, call_id)
                 TO '{_quoted(parquet)}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20_000)""",
             [str(lines)],
         )
@@ -72,7 +73,7 @@ class Columns:
 
     def _read(self, tail: str, values: list[Any]) -> Iterator[UsageEvent]:
         for row in self._query(f"SELECT {_FIELDS}", tail, values):
-            yield UsageEvent._make((row[0], (), *row[1:], "", LIVE, 1))
+            yield UsageEvent._make((row[0], (), *row[1:-1], "", LIVE, 1, row[-1]))
 
     def _query(self, select: str, tail: str, values: list[Any]) -> Iterator[tuple[Any, ...]]:
         if not self._files:

@@ -149,7 +149,14 @@ def write(ledger, *rows):
 
 def test_the_daybook_has_what_the_ledger_has(tmp_path, ledger):
     rows = [
-        row(n, START + n * DAY_MS // 7, customer=f"cus_{n % 3}", model='ä"\\', units=n % 4)
+        row(
+            n,
+            START + n * DAY_MS // 7,
+            customer=f"cus_{n % 3}",
+            model='ä"\\',
+            units=n % 4,
+            nonce=f"n{n}" * (n % 2),
+        )
         for n in range(100)
     ]
     write(ledger, *rows)
