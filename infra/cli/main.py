@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from infra.cli import (
+    archive,
     customer,
     deploy,
     doctor,
@@ -40,7 +41,7 @@ EPILOG = (
 # As one meets them.
 ORDER = (
     *("quickstart", "model", "predict", "serve", "customer", "key", "usage", "price", "invoice", "reconcile"),
-    *("layer", "deploy", "diff", "destroy", "doctor"),
+    *("layer", "deploy", "diff", "destroy", "archive", "doctor"),
 )
 
 
@@ -109,4 +110,5 @@ app.add_typer(layer.app, name="layer")
 app.command()(deploy.deploy)
 app.command()(deploy.diff)
 app.command()(deploy.destroy)
+app.add_typer(archive.app, name="archive")
 app.command()(doctor.doctor)

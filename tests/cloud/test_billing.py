@@ -5,8 +5,12 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
+
+from infra.cloud.stage import Stage
+from infra.target import Target
 
 STAGE = "sold"
 
@@ -92,15 +96,34 @@ def test_a_month_on_a_stage_is_reconciled_closed_and_mended(operator, told, mont
     assert (note["total"], note["invoice"]) == ("0.01", number)
 
 
-def fail_one(operator, month):
-    """Let the log say of a call that its answer was a failure; gives the call."""
-    from infra.cloud.stage import Stage
-    from infra.target import Target
+def test_the_archive_is_rebuilt_from_an_export_of_the_ledger(operator, told, month):
+    run = operator.run
+    before = run("usage", "--month", month)
+    with there(operator) as stage:
+        s3, bucket = stage.target.client("s3"), stage.outputs["ArchiveBucket"]
+        for name in stage.archive().bucket.list("usage/"):
+            s3.delete_object(Bucket=bucket, Key=name)
+    assert run("usage", "--month", month)["calls"] == 0
+    assert operator.command("archive", "rebuild", "--export", "nowhere").returncode == 1
+    done = run("archive", "rebuild")
+    assert (done["rows"], done["refused"]) == (15, [])
+    assert run("usage", "--month", month) == before
+    assert run("archive", "rebuild", "--export", done["export"])["rows"] == 15
+    assert run("usage", "--month", month) == before
 
+
+@contextmanager
+def there(operator):
+    """The stage as the operator's machine sees it."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in operator.aws.environment().items():
             patch.setenv(name, value)
-        stage = Stage(Target(STAGE, "us-east-1", "3.13", "x86_64", True))
+        yield Stage(Target(STAGE, "us-east-1", "3.13", "x86_64", True))
+
+
+def fail_one(operator, month):
+    """Let the log say of a call that its answer was a failure; gives the call."""
+    with there(operator) as stage:
         bucket = stage.archive().bucket
         lines = (
             (name, json.loads(line))

@@ -42,6 +42,7 @@ if __name__ == "__main__":
     check_pin()
     import access_log
     import cloudformation
+    import exports
     import gateway
     import lambda_runtime
     import policies
@@ -56,4 +57,5 @@ if __name__ == "__main__":
     usage_plans.install()
     cloudformation.install()
     policies.install()
+    exports.install()
     app.main()

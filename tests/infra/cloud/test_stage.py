@@ -88,14 +88,24 @@ def test_the_archive_is_rebuilt_from_an_export(stage):
     archive.bucket.put("exports/AWSDynamoDB/01-ab/data/one.json.gz", gzip.compress(lines.encode()))
     archive.bucket.put("exports/AWSDynamoDB/01-ab/manifest-summary.json", b"{}")
     for _ in range(2):
-        assert rebuild(archive, "exports/AWSDynamoDB/01-ab") == 3
+        assert rebuild(archive, "exports/AWSDynamoDB/01-ab") == (3, ())
         assert list(stage.usage().rows(*NOVEMBER)) == [row(1), row(2), row(3)]
 
 
-def test_what_is_no_export_changes_nothing(stage):
+def test_what_is_no_row_is_told_of_and_stops_no_other(stage):
     archive = stage.archive()
-    line = b'{"Item":{"call_id":{"S":"gw:a1"}}}\n'
-    archive.bucket.put("exports/x/data/one.json.gz", gzip.compress(line))
-    with pytest.raises(ArchiveDamaged, match=r"one\.json\.gz"):
+    lines = f'{{"Item":{{"call_id":{{"S":"gw:a1"}}}}}}\n[]\n{{"Item":{{{_item(row(1))}}}}}\n'
+    archive.bucket.put("exports/x/data/one.json.gz", gzip.compress(lines.encode()))
+    wrong = ("exports/x/data/one.json.gz:1", "exports/x/data/one.json.gz:2")
+    assert rebuild(archive, "exports/x/") == (1, wrong)
+    assert list(stage.usage().rows(*NOVEMBER)) == [row(1)]
+
+
+@pytest.mark.parametrize("data", [None, b"no gzip"])
+def test_what_is_no_export_changes_nothing(stage, data):
+    archive = stage.archive()
+    if data:
+        archive.bucket.put("exports/x/data/one.json.gz", data)
+    with pytest.raises(ArchiveDamaged, match="exports/x"):
         rebuild(archive, "exports/x/")
     assert archive.days() == []
