@@ -1,7 +1,8 @@
-"""What one call costs on AWS, part by part, from list prices that are dated and can be replaced.
+"""What a call and a month cost on AWS, part by part, from list prices that are dated and can be replaced.
 
-It counts what grows with each call. What does not (a KMS key, alarms, idle storage of models) and
-data going out to the internet are not in it.
+A call's parts grow with each call, a month's do not. Data going out to the internet is in neither, nor
+are what comes to cents: storage of models, the meter and the nightly seal, key look-ups, and the
+archive's S3 writes, one for each five seconds in which somebody calls.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from infra.toml_problems import explain, parse
 
 DEFAULT_PRICES = Path(__file__).with_name("aws_prices.toml")
 
-# Of one call: its lines in the access log and the function's log, and its row in the archive, gzipped.
-LOG_BYTES = 900
+# Of one call: its line in the function's log, what Firehose counts for one in the access log, and its row
+# in the archive, gzipped.
+LOG_BYTES = 700
+FIREHOSE_BYTES = 5 * 1024
 ARCHIVED_BYTES = 150
 KEPT_MONTHS = 12
 
+ALARMS = 3  # infra/stacks/billing.py
+METRICS_OF_A_MODEL = 5  # functions/calls/telemetry.py
+OTHER_METRICS = 6  # of the control plane and the meter; those of the seal have values one hour a day
+
+METRICS = "CloudWatch, metrics if called in every hour"
 _GB = Decimal(10**9)
 
 
@@ -43,6 +51,10 @@ class Prices(BaseModel):
     ledger_write: Amount
     log_gb: Amount
     archive_gb_month: Amount
+    firehose_gb: Amount
+    metric_month: Amount
+    alarm_month: Amount
+    key_month: Amount
 
 
 def load_prices(path: Path = DEFAULT_PRICES) -> Prices:
@@ -67,6 +79,19 @@ def cost_of_a_call(prices: Prices, duration_ms: int, memory_mb: int, machine: st
         "Lambda, request": prices.lambda_request,
         "API Gateway, request": prices.gateway_request,
         "DynamoDB, one row": prices.ledger_write,
-        "CloudWatch, log lines": prices.log_gb * LOG_BYTES / _GB,
+        "CloudWatch, log line": prices.log_gb * LOG_BYTES / _GB,
+        "Firehose, access log line": prices.firehose_gb * FIREHOSE_BYTES / _GB,
         f"S3, row kept {KEPT_MONTHS} months": prices.archive_gb_month * ARCHIVED_BYTES * KEPT_MONTHS / _GB,
+    }
+
+
+def cost_of_a_month(prices: Prices, models: int, keys: int) -> dict[str, Decimal]:
+    """US dollars by part, for a stage with so many models and KMS keys: nothing else costs at rest.
+
+    Metrics cost only in hours in which something is called; here they get values in all of them.
+    """
+    return {
+        "CloudWatch, alarms": prices.alarm_month * ALARMS,
+        "KMS, keys": prices.key_month * keys,
+        METRICS: prices.metric_month * (METRICS_OF_A_MODEL * models + OTHER_METRICS),
     }

@@ -25,6 +25,7 @@ from infra.cli import (
     predict,
     price,
     quickstart,
+    quote,
     reconcile,
     serve,
     usage,
@@ -40,7 +41,19 @@ EPILOG = (
 
 # As one meets them.
 ORDER = (
-    *("quickstart", "model", "predict", "serve", "customer", "key", "usage", "price", "invoice", "reconcile"),
+    *(
+        "quickstart",
+        "model",
+        "predict",
+        "serve",
+        "customer",
+        "key",
+        "usage",
+        "price",
+        "quote",
+        "invoice",
+        "reconcile",
+    ),
     *("layer", "deploy", "diff", "destroy", "archive", "doctor"),
 )
 
@@ -104,6 +117,7 @@ app.add_typer(customer.app, name="customer")
 app.add_typer(key.app, name="key")
 app.command()(usage.usage)
 app.command()(price.price)
+app.command()(quote.quote)
 app.add_typer(invoice.app, name="invoice")
 app.command()(reconcile.reconcile)
 app.add_typer(layer.app, name="layer")

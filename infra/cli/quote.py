@@ -45,7 +45,7 @@ def quote(
     Example: payphone quote sentiment
     """
     from functions.billing.amounts import decimal_text
-    from infra.costs import DEFAULT_PRICES, cost_of_a_call, load_prices
+    from infra.costs import DEFAULT_PRICES, METRICS, cost_of_a_call, cost_of_a_month, load_prices
 
     settings = context.settings(ctx)
     if model not in settings.models.serve:
@@ -61,6 +61,8 @@ def quote(
     parts = cost_of_a_call(asked, duration, megabytes, settings.aws.machine)
     cost = sum(parts.values(), Decimal(0))
     plans = [*_margins(settings, model, cost)]
+    month = cost_of_a_month(asked, len(settings.models.serve), int(settings.aws.customer_managed_key))
+    at_rest = sum((value for name, value in month.items() if name != METRICS), Decimal(0))
     if as_json:
         return print_json(
             {
@@ -73,6 +75,7 @@ def quote(
                 "machine": settings.aws.machine,
                 "parts": {name: decimal_text(value) for name, value in parts.items()},
                 "cost": decimal_text(cost),
+                "month": {name: decimal_text(value) for name, value in month.items()},
                 "plans": plans,
             }
         )
@@ -84,6 +87,8 @@ def quote(
     show(
         table(("Part", f">{CURRENCY} a million", ">Share"), [*million, total], title),
         table(("Plan", ">Price a call", "", ">Margin"), rows),
+        f"The whole stage at rest: {CURRENCY} {at_rest:.2f} a month; up to {month[METRICS]:.2f} more for "
+        "metrics, if every hour has calls.",
         f"AWS list prices of {asked.as_of}, {asked.region}. Fees and free calls are not counted in.",
     )
 

@@ -1,5 +1,8 @@
 """The operator's view of a deployed stage: doctor, diff, and a deploy that fails half-way."""
 
+import subprocess
+import sys
+
 
 def test_doctor_has_nothing_to_say_against_a_fresh_stage(cloud, http):
     cloud.predict(http)
@@ -36,6 +39,18 @@ def test_what_a_deploy_would_change_is_only_what_was_edited(cloud):
         line.split()[1] for line in told.splitlines() if line.startswith(("[+] AWS", "[-] AWS", "[~] AWS"))
     }
     assert changed == {"AWS::ApiGateway::UsagePlan"}
+
+
+def test_the_cdk_alone_deploys_the_same_stage(cloud):
+    """`cdk deploy` with nothing of ours around it finds nothing to do after `payphone deploy`."""
+    places = {"PAYPHONE_STATE": str(cloud.state), "PAYPHONE_SERVICE": str(cloud.service)}
+    command = [str(cloud.aws.tools.cdk), "deploy", "--all", "--require-approval=never", "--no-notices"]
+    command += ["--app", f"{sys.executable} -m infra.app", "--output", str(cloud.state / "cdk.out")]
+    environment = cloud.aws.environment() | places
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("(no changes)") == 4, said
 
 
 def test_a_deploy_that_fails_half_way_leaves_the_old_version_serving(cloud, http):

@@ -18,6 +18,9 @@ def test_a_call_costs_the_sum_of_its_parts(payphone):
     assert margins["trial"] is None
     cost = Decimal(found["cost"])
     assert Decimal(margins["starter"]) == round((Decimal("0.002") - cost) / Decimal("0.002"), 4)
+    # three alarms; five metrics of the model and six of the rest
+    assert found["month"]["CloudWatch, alarms"] == "0.3"
+    assert found["month"]["CloudWatch, metrics if called in every hour"] == "3.3"
     assert "2 ms (as given), 512 MB" in payphone.ok("quote", "sentiment", "--duration-ms", "2")
 
 
