@@ -2,12 +2,13 @@
 
 These are the points that only the real account settles, a local AWS being a copy: what CloudFormation
 made of the templates, what the gateway answers by itself, whether log, stream and archive flow. Nothing
-is changed, and no call is billed: what is sent has no key.
+is changed, and no call is billed: what is sent has no key, or one that nobody has.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from email.message import Message
 from typing import NamedTuple
 
 from functions.calls.problems import CONTENT_TYPE, TYPE_PREFIX
+from functions.metering.seals import Seals
 from infra import rollout
 from infra.cdk import stack
 from infra.cloud.stage import Stage
@@ -27,6 +29,7 @@ TABLES = ("LedgerTable", "AccountsTable", "AccessTable", "CustomersTable")
 BUCKETS = ("ArchiveBucket", "ModelsBucket")
 SET_ASIDE = "aws/lambda/"
 SECONDS = 30
+NIGHT_MS = 24 * 3600 * 1000
 
 
 class Answer(NamedTuple):
@@ -45,6 +48,7 @@ def examine_stage(stage: Stage, settings: Settings) -> Iterator[Finding]:
     yield from _plans(stage, settings)
     yield from _data(stage)
     yield from _records(stage)
+    yield _sealed(stage)
     yield _alarms(stage)
 
 
@@ -104,6 +108,22 @@ def _models(stage: Stage, settings: Settings) -> Iterator[Finding]:
         else:
             trial = f", {len(found.trial)} on trial" if found.trial else ""
             yield Finding(check, f"version {shown} is live{trial}")
+        yield _starts(stage, name)
+
+
+def _starts(stage: Stage, model: str) -> Finding:
+    """The function loads its library and its model there, and refuses a key that it does not know."""
+    context = {"extendedRequestId": "doctor", "requestTimeEpoch": 0, "identity": {"apiKeyId": "doctor"}}
+    event = {"httpMethod": "GET", "path": f"/v2/models/{model}/ready", "requestContext": context}
+    answer = stage.target.client("lambda").invoke(
+        FunctionName=stage.target.function(model), Qualifier=rollout.ALIAS, Payload=json.dumps(event).encode()
+    )
+    said = json.loads(answer["Payload"].read())
+    check, started = f"function of {model}", said.get("statusCode") == 401
+    if started:
+        return Finding(check, "starts, and refuses a key that it does not know")
+    wrong = said.get("errorMessage") or f"answers {said.get('statusCode')} to a key that nobody has"
+    return Finding(check, wrong, "read the log of the function: its first lines say what it could not load")
 
 
 def _plans(stage: Stage, settings: Settings) -> Iterator[Finding]:
@@ -164,6 +184,14 @@ def _records(stage: Stage) -> Iterator[Finding]:
         str(aside or "none"),
         f"see s3://{bucket}/{SET_ASIDE}: each holds stream records that are no usage rows" if aside else "",
     )
+
+
+def _sealed(stage: Stage) -> Finding:
+    """No day waits for its seal for longer than until the next night."""
+    late = Seals(stage.archive()).due(time.time_ns() // 1_000_000 - NIGHT_MS)
+    if not late:
+        return Finding("seals", "no day waits for its seal")
+    return Finding("seals", f"{len(late)} days wait, {late[0]} is the first", "read the log of the seal")
 
 
 def _alarms(stage: Stage) -> Finding:

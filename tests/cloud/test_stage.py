@@ -10,7 +10,8 @@ def test_doctor_has_nothing_to_say_against_a_fresh_stage(cloud, http):
     told = cloud.run("doctor", "--stage", "test")
     assert told["ok"], [check for check in told["checks"] if not check["ok"]]
     checks = {check["check"] for check in told["checks"]}
-    assert {"a call without a key", "access log", "ledger's stream", "alarms", "plan open"} <= checks
+    assert {"a call without a key", "access log", "ledger's stream", "seals", "alarms", "plan open"} <= checks
+    assert {f"function of {model}" for model in ("sentiment", "ids", "large")} <= checks
 
 
 def test_doctor_tells_what_was_done_by_hand(cloud):

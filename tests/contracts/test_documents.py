@@ -7,6 +7,7 @@ import pytest
 from typer.main import get_command
 
 from infra.cli.main import app
+from infra.costs import METRICS, cost_of_a_call, cost_of_a_month, load_prices
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -41,6 +42,27 @@ def test_every_command_line_in_the_readme_is_one():
     for line in re.findall(r"^(payphone [a-z ]+)", README, re.MULTILINE):
         words = tuple(line.split()[1:])
         assert any(words[: len(name)] == name for name in known), line
+
+
+def test_what_the_documents_say_it_costs_is_what_is_computed():
+    prices, page = load_prices(), (ROOT / "docs" / "aws.md").read_text()
+    parts = cost_of_a_call(prices, 3, 512, "x86_64")
+    parts["**all**"] = sum(parts.values())
+    for name, value in parts.items():
+        assert re.search(
+            rf"^\| {re.escape(name)} \| \**{value * 1_000_000:.2f}\** \|$", page, re.MULTILINE
+        ), name
+    month = cost_of_a_month(prices, 1, 0)
+    more = cost_of_a_month(prices, 2, 0)[METRICS] - month[METRICS]
+    rest, use = sum(v for n, v in month.items() if n != METRICS), month[METRICS]
+    flat = " ".join(page.split())
+    assert f"At rest a stage costs {rest:.2f} a month" in flat
+    assert f"come to {use:.2f} a month with one model and {more:.2f} for each further one" in flat
+    readme = " ".join(README.split())
+    assert f"cost {parts['**all**'] * 1_000_000:.2f} US dollars" in readme
+    assert f"at rest costs {rest:.2f} a month, and one in steady use {use:.2f} more" in readme
+    assert prices.as_of == "2026-11"  # as both say
+    assert "November 2026" in flat
 
 
 @pytest.mark.parametrize("command", commands().values(), ids=[" ".join(name) for name in commands()])
