@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from infra.progress import OnProgress, Progress, from_line, under_way
 from infra.workspace import Workspace
 from models.catalog.entries import Entry, load_entry
-from models.data import fetch
+from models.data import FetchError, PackageFile, fetch
 from models.manifest import Manifest, ManifestError, from_json, verify
 from models.recipe import artifact_recipe, training_recipe
 from models.registry import Registry
@@ -151,7 +151,13 @@ def _fetch_all(entry: Entry, cache: Path, on_progress: OnProgress) -> dict[str, 
         def tell(done: int, total: int, title: str = source.title) -> None:
             on_progress(under_way("fetch", f"Fetching {title}", done, total))
 
-        paths[name] = str(fetch(source, cache, tell).absolute())
+        try:
+            paths[name] = str(fetch(source, cache, tell).absolute())
+        except FetchError as error:
+            if isinstance(source, PackageFile):
+                raise
+            hint = f"`payphone model train {entry.name} --data {name}=FILE`"
+            raise FetchError(f"{error}, which {hint} does with a copy that you have") from error
     sizes = {name: Path(path).stat().st_size for name, path in paths.items()}
     on_progress(Progress("fetch", "The training data is here, its hashes checked", 1, 1, {"bytes": sizes}))
     return paths

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from functions.inference.codec import parse_json
-from functions.preprocess.tensors import BYTES, ELEMENT
+from functions.preprocess.tensors import BYTES, ELEMENT, element_count
 from models.manifest import TensorSpec
 
 Forms = Sequence[Sequence[TensorSpec]]
@@ -94,9 +94,20 @@ def _records(lines: IO[str], forms: Forms) -> Iterator[Any]:
         if columns and len(row) != len(columns):
             raise RowError(f"row {number} has {len(row)} cells; the header names {len(columns)} columns")
         if single is not None and not places:
+            _check_width(single, len(row), number)
             yield fold([_cell(text, single, number) for text in row], single)
         else:
             yield {spec.name: _cell(row[at], spec, number) for spec, at in places}
+
+
+def _check_width(spec: TensorSpec, cells: int, number: int) -> None:
+    free = min(spec.shape[1:], default=0) < 0
+    wanted = element_count(spec.shape[1:])
+    if not free and cells != wanted:
+        raise RowError(
+            f"row {number} has {cells} cells, and an instance of {spec.name} has {wanted} numbers: leave out "
+            "what is no input of the model, such as the target"
+        )
 
 
 def _is_row(cells: list[str]) -> bool:

@@ -98,13 +98,28 @@ def fetch(source: DataFile, cache: Path, on_bytes: OnBytes = lambda done, total:
         try:
             download = _from_package if isinstance(source, PackageFile) else _from_url
             file = download(source, partial, on_bytes)  # type: ignore[arg-type]
-            found = _digest(file, source)
-            if found != source.sha256:
-                raise FetchError(
-                    f"{source.title}: the file {path.name} has the SHA-256 {found}, "
-                    f"{source.sha256} was pinned. It is not the data this model was made for: do not use it"
-                )
+            _check(source, file, f"{source.title}: the file {path.name}")
             file.replace(path)
+        finally:
+            _discard(partial)
+    return path
+
+
+def put(source: DataFile, file: Path, cache: Path) -> Path:
+    """Copy a file that somebody has into the cache, as if it had been fetched; gives its path there.
+
+    FetchError where it is not the file whose hash was pinned.
+    """
+    path = cached_path(source, cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent / f".{path.name}.lock"):
+        partial = path.parent / f".{path.name}.partial"
+        _discard(partial)
+        partial.mkdir()
+        try:
+            copy = Path(shutil.copyfile(file, partial / path.name))
+            _check(source, copy, str(file))
+            copy.replace(path)
         finally:
             _discard(partial)
     return path
@@ -116,6 +131,15 @@ def cached_path(source: DataFile, cache: Path) -> Path:
         return cache / f"{source.package}-{source.version}" / Path(source.path).name
     parts = urlsplit(source.url)
     return cache / f"{parts.hostname}-{source.sha256[:12]}" / (Path(parts.path).name or "data")
+
+
+def _check(source: DataFile, file: Path, title: str) -> None:
+    found = _digest(file, source)
+    if found != source.sha256:
+        raise FetchError(
+            f"{title} has the SHA-256 {found}, {source.sha256} was pinned. It is not the data this model was "
+            "made for: do not use it"
+        )
 
 
 def _from_package(source: PackageFile, folder: Path, on_bytes: OnBytes) -> Path:

@@ -125,4 +125,5 @@ def _encoding(model: Any) -> tuple[Encoding, tuple[str, ...]]:
 
 
 def _labels(model: Any) -> tuple[str, ...]:
-    return tuple(map(str, getattr(model, "classes_", ())))
+    clusters = range(getattr(model, "n_clusters", 0))
+    return tuple(map(str, getattr(model, "classes_", clusters)))

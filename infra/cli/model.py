@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from infra.cli import model_add, model_catalog
 from infra.cli.console import Failure, escape, print_json, show, size_text, table
 from infra.cli.context import AsJson, OnStage, place, target, workspace
-
-if TYPE_CHECKING:
-    from models.manifest import Manifest
+from infra.cli.model_facts import CANDIDATE_COLUMNS, candidates, facts, metric
 
 app = typer.Typer(help="Train, list, promote and roll back models.", no_args_is_help=True)
 
@@ -24,6 +24,18 @@ def train(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the catalog.")],
     force: Annotated[bool, typer.Option("--force", help="Train even if nothing has changed.")] = False,
+    quantize: Annotated[
+        str,
+        typer.Option(
+            "--quantize", metavar="KIND", help="float32, float16, …; auto takes the smallest that is proven."
+        ),
+    ] = "auto",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data", metavar="NAME=FILE", help="A copy of a data file, where it can't be downloaded."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a model, convert it, prove the conversion and publish it.
@@ -34,12 +46,14 @@ def train(
     from infra.pipeline import build
 
     place = workspace(ctx)
+    _put_data(name, place.data, data or ())
     if as_json:
-        built = build(name, place, force=force)
+        built = build(name, place, force=force, quantization=quantize)
     else:
         with StepBars() as bars:
-            built = build(name, place, bars.on_progress, force=force)
-    manifest, live = built.manifest, place.registry().live(name)
+            built = build(name, place, bars.on_progress, force=force, quantization=quantize)
+    manifest, registry = built.manifest, place.registry()
+    live = registry.live(name)
     if as_json:
         return print_json(
             {
@@ -50,15 +64,31 @@ def train(
                 "bytes": manifest.model.size,
                 "quantization": manifest.quantization,
                 "parity": manifest.parity._asdict() | {"gate": manifest.parity.gate._asdict()},
+                "candidates": manifest.training["candidates"],
                 "metric": manifest.training["metric"],
                 "seconds": round(built.seconds, 1),
             }
         )
-    show(table(("", escape(name)), facts(manifest, is_live=live == manifest.version)))
+    show(table(("", escape(name)), facts(manifest, registry, is_live=live == manifest.version)))
+    show(table(CANDIDATE_COLUMNS, candidates(manifest)))
     if built.reused:
         show("Nothing has changed since this version was made. To train anyway: [bold]--force[/]")
     if live != manifest.version:
         show(f"Version {live} still answers calls: [bold]payphone model promote {name} {manifest.version}[/]")
+
+
+def _put_data(name: str, cache: Path, given: Sequence[str]) -> None:
+    """Copy data files that the operator has into the cache, each checked against the catalog's hash."""
+    from models.catalog.entries import load_entry
+    from models.data import put
+
+    known = load_entry(name).data
+    for item in given:
+        key, _, file = item.partition("=")
+        if key not in known or not file:
+            names = ", ".join(known) or "none"
+            raise typer.BadParameter(f"{item!r} is not NAME=FILE; {name} has the data {names}")
+        put(known[key], Path(file), cache)
 
 
 app.command("catalog")(model_catalog.catalog)
@@ -71,7 +101,7 @@ def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) ->
 
     Example: payphone model list
     """
-    from models.catalog.entries import CATALOG
+    from models.catalog.entries import CATALOG, load_entry
 
     registry = place(ctx, stage).registry()
     published = {name: (registry.live(name), registry.versions(name)) for name in registry.models()}
@@ -82,12 +112,14 @@ def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) ->
     rows = []
     for name, (live, versions) in published.items():
         manifest = registry.manifest(name)
-        accuracy, size = _metric(manifest), size_text(manifest.model.size)
+        accuracy, size = metric(manifest), size_text(manifest.model.size)
         rows.append((name, live or "-", ", ".join(versions), manifest.quantization, size, accuracy))
     if rows:
         show(table(("Model", "Live", "Versions", "Quantization", ">Size", "Held out"), rows))
-    for name in trainable:
-        show(f"{name} is not published yet. Train it: [bold]payphone model train {name}[/]")
+    if trainable:
+        offered = [(name, escape(load_entry(name).title), load_entry(name).family) for name in trainable]
+        show(table(("Not published yet", "What it does", "Family"), offered))
+        show(f"Train one: [bold]payphone model train {trainable[0]}[/]. All: [bold]payphone model catalog[/]")
 
 
 @app.command("show")
@@ -107,35 +139,9 @@ def show_(
     live = registry.live(name) == manifest.version
     if as_json:
         return print_json({"live": live, **json.loads(manifest.to_json())})
-    show(table(("", escape(name)), facts(manifest, is_live=live)))
-
-
-def facts(manifest: Manifest, *, is_live: bool) -> list[tuple[str, str]]:
-    """What one wants to know of a version, as rows of a table."""
-    parity, gate = manifest.parity, manifest.parity.gate
-    references = [
-        ("Published elsewhere", escape(f"{item['value']} {item['name']} ({item['note']})"))
-        for item in manifest.training.get("references", ())
-    ]
-    return [
-        ("Version", f"{manifest.version}{' (live)' if is_live else ''}"),
-        ("Task", f"{manifest.task}: {', '.join(map(escape, manifest.labels))}"),
-        ("Family", manifest.family),
-        ("Source", ", ".join(f"{key} {value}" for key, value in manifest.source.items())),
-        ("Preprocessing", manifest.preprocess.kind),
-        ("Quantization", manifest.quantization),
-        ("Size", size_text(manifest.model.size)),
-        ("Held out", _metric(manifest)),
-        *references,
-        (
-            "Parity",
-            f"{parity.rows:,} rows, label agreement {parity.agreement:.4%}, largest difference "
-            f"{parity.max_diff:.2g} (gate: {gate.min_agreement:.2%}, {gate.max_diff:.2g})",
-        ),
-        ("Rows a request", f"{manifest.max_instances} at most"),
-        ("Licence", escape(manifest.licence)),
-        ("SHA-256", manifest.model.sha256),
-    ]
+    show(table(("", escape(name)), facts(manifest, registry, is_live=live)))
+    if converted := candidates(manifest):
+        show(table(CANDIDATE_COLUMNS, converted))
 
 
 @app.command()
@@ -193,9 +199,3 @@ def rollback(ctx: typer.Context, name: Name, stage: OnStage = None, as_json: AsJ
     if previous == version:
         return show(f"The trial is over: {escape(name)} {version} has all calls again.")
     show(f"{escape(name)} {version} is live again, in place of {previous}.")
-
-
-def _metric(manifest: Manifest) -> str:
-    """How well the model did on data it had never seen."""
-    metric = manifest.training["metric"]
-    return f"{metric['name']} {metric['value']:.4f} on {metric['rows']:,} rows"

@@ -22,6 +22,9 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = context.PORT,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="MODEL", help="Serve this model, too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the models of service.toml over HTTP until Ctrl-C.
@@ -46,4 +49,7 @@ def serve(
         served = ", ".join(models.names()) or "no model yet: run `payphone model train sentiment`"
         out.print(f"Models: {escape(served)}")
 
-    run(context.workspace(ctx), context.settings(ctx), host, port, started)
+    configured = context.settings(ctx)
+    served = dict.fromkeys((*configured.models.serve, *(also or ())))
+    models = configured.models.model_copy(update={"serve": tuple(served)})
+    run(context.workspace(ctx), configured.model_copy(update={"models": models}), host, port, started)

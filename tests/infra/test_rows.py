@@ -29,5 +29,41 @@ def test_columns_fold_into_the_shape_of_an_instance(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("a,b,c,d,e,f\n1,2,3,4,5,6\n")
     assert list(read_rows(None, file, [GRID])) == [[[1, 2, 3], [4, 5, 6]]]
-    assert list(read_rows(None, file, [PIXELS])) == [[1, 2, 3, 4, 5, 6]]
+    with pytest.raises(RowError, match="row 1 has 6 cells, and an instance of pixels has 4 numbers"):
+        list(read_rows(None, file, [PIXELS]))
     assert list(read_rows(None, file, [FREE])) == [[1, 2, 3, 4, 5, 6]]
+
+
+NAMED = [(TensorSpec("features", "float32", (-1, 2)),), tuple(TensorSpec(n, "float32", (-1,)) for n in "ab")]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("b,target,a\n2,9,1\n", [{"a": 1, "b": 2}]),
+        ("x,y\n1,2\n", [[1, 2]]),
+        ("1,2\n3,4.5\n", [[1, 2], [3, 4.5]]),
+        ("\ufeffa,b\r\n1,2\r\n\r\n", [{"a": 1, "b": 2}]),
+    ],
+)
+def test_columns_go_by_name_and_else_by_order(tmp_path: Path, text: str, rows: list) -> None:
+    """A column that no input is called after is left out; a first line of numbers is a row."""
+    file = tmp_path / "rows.csv"
+    file.write_text(text)
+    assert list(read_rows(None, file, NAMED)) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x,y\n1\n", "row 1 has 1 cells; the header names 2 columns"),
+        (b"x,y\n1,one\n", "row 1 is not JSON"),
+        (b"\xff\xfe1,2\n", "is not UTF-8 text"),
+        (b'x,y\n"1"2,3\n', "is no CSV"),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content)
+    with pytest.raises(RowError, match=said):
+        list(read_rows(None, file, NAMED))

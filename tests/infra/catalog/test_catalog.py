@@ -113,6 +113,7 @@ def test_data_that_can_t_be_had_is_said_and_never_replaced(
         in (missing["recommend"])
     )
     assert "put the file there yourself" in missing["spoken-digits"]
+    assert "payphone model train spoken-digits --data recordings=FILE" in missing["spoken-digits"]
     assert str(workspace.data) in missing["spoken-digits"]
     assert not (workspace.models / "recommend").exists()
     assert [name for name in names if may_be_missing(name)] == ["spoken-digits"]

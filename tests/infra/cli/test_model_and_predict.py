@@ -29,7 +29,9 @@ def test_what_is_known_of_a_version(pairs):
 
 def test_the_catalog_is_offered(payphone):
     assert payphone.json("model", "list") == {"models": [], "trainable": sorted(CATALOG)}
-    assert "payphone model train sentiment" in payphone.ok("model", "list")
+    text = payphone.ok("model", "list")
+    assert "Sentiment of a film review, by a Transformer" in text
+    assert f"payphone model train {sorted(CATALOG)[0]}" in text
 
 
 @pytest.mark.parametrize(
