@@ -15,7 +15,7 @@ cloud-quickstart: cloud
 cloud: $(VENV)/cloud.done
 
 test: $(VENV)/dev.done
-	@command -v strace >/dev/null || apt-get install --yes --quiet strace
+	@{ command -v strace && command -v curl; } >/dev/null || apt-get install --yes --quiet strace curl
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.done

@@ -180,6 +180,7 @@ class Work:
     ) -> None:
         entry, measured = self.entry, self._measured[chosen.quantization]
         training = {
+            "title": entry.title,
             "metric": _metric(figures, measured, chosen.parity.rows),
             "references": [reference._asdict() for reference in entry.references],
             "data": {

@@ -15,7 +15,7 @@ def open_model(asked: Asked) -> Opened:
     try:
         model = keras.models.load_model(asked.path, compile=False, safe_mode=not asked.trust)
     except Exception as error:  # whatever damage, or a layer of somebody's own, makes of it
-        raise ConversionError(unreadable(asked, error, REMEDY)) from error
+        raise ConversionError(unreadable(error, REMEDY)) from error
     graph = convert.graph(model)
     functional = model._functional if isinstance(model, keras.Sequential) else model
     names = functional.output_names

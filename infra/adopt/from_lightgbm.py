@@ -9,7 +9,6 @@ import lightgbm
 import numpy as np
 
 from infra.adopt.opened import Arrays, Asked, Opened, columns, unreadable, written
-from models.convert import lightgbm as convert
 from models.convert.errors import ConversionError
 
 AGAIN = 'If it was cut off, copy it again; else save it with booster.save_model("model.txt")'
@@ -24,12 +23,14 @@ def open_model(asked: Asked) -> Opened:
             raise ValueError("the line 'end of trees' is missing")
         booster = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError) as error:
-        raise ConversionError(unreadable(asked, error, AGAIN)) from error
+        raise ConversionError(unreadable(error, AGAIN)) from error
     return open_booster(booster, asked)
 
 
 def open_booster(booster: Any, asked: Asked, labels: tuple[str, ...] = ()) -> Opened:
     """Convert a booster by its text."""
+    from models.convert import lightgbm as convert
+
     graph = convert.graph(booster.model_to_string().encode())
     outputs = graph.signatures["predict"].structured_outputs
     names = booster.feature_name()

@@ -39,7 +39,7 @@ def open_model(asked: Asked) -> Opened:
         loaded = tf.saved_model.load(str(asked.path))
         known = list(loaded.signatures)
     except Exception as error:  # whatever damage makes of it
-        raise ConversionError(unreadable(asked, error, "Export the model again")) from error
+        raise ConversionError(unreadable(error, "Export the model again")) from error
     usual = "serving_default" if "serving_default" in known or len(known) != 1 else known[0]
     key = asked.signature or usual
     if key not in known:
@@ -64,7 +64,7 @@ def _refuse_reaching(asked: Asked) -> None:
     try:
         saved.ParseFromString((asked.path / "saved_model.pb").read_bytes())
     except Exception as error:  # protobuf raises its own DecodeError
-        raise ConversionError(unreadable(asked, error, "Export the model again")) from error
+        raise ConversionError(unreadable(error, "Export the model again")) from error
     for part in saved.meta_graphs:
         bodies = [("the graph", part.graph_def.node)]
         bodies += [(item.signature.name, item.node_def) for item in part.graph_def.library.function]

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from infra.adopt.opened import Arrays, Asked, Opened, columns, unreadable, written
 from models.convert.errors import ConversionError
-from models.convert.scikit import source as convert
-from models.convert.scikit.text import VECTORIZER
 from models.preprocess import tfidf
 from models.trained import Encoding
 
@@ -66,7 +64,7 @@ def _skops(asked: Asked) -> Any:
         if not unknown or asked.trust:
             return skops.io.load(asked.path, trusted=listed)
     except Exception as error:  # whatever damage makes of it
-        raise ConversionError(unreadable(asked, error, AGAIN)) from error
+        raise ConversionError(unreadable(error, AGAIN)) from error
     raise ConversionError(
         f"it holds types that skops does not know as safe ({', '.join(unknown)}), and opening it runs their "
         "code. If you made it yourself or trust who did, add --trust"
@@ -79,10 +77,12 @@ def _pickle(asked: Asked) -> Any:
     try:
         return joblib.load(asked.path)
     except Exception as error:  # a pickle may raise anything
-        raise ConversionError(unreadable(asked, error, AGAIN)) from error
+        raise ConversionError(unreadable(error, AGAIN)) from error
 
 
 def _estimator(model: Any, asked: Asked) -> Opened:
+    from models.convert.scikit import source as convert
+
     graph = convert.graph(model)
     (output,) = list(graph.signatures["predict"].structured_outputs)[:1]
     answer = _answers(model)[output]
@@ -114,7 +114,7 @@ def _answers(model: Any) -> dict[str, Callable[[Any], NDArray[Any]]]:
 
 def _encoding(model: Any) -> tuple[Encoding, tuple[str, ...]]:
     """How callers give rows: texts, columns by name, or columns in order; and words that it knows."""
-    if type(model).__name__ == "Pipeline" and type(model.steps[0][1]).__name__ == VECTORIZER:
+    if type(model).__name__ == "Pipeline" and type(model.steps[0][1]).__name__ == "TfidfVectorizer":
         vectorizer = model.steps[0][1]
         try:
             encoding = tfidf.describe(vectorizer, MOST_CHARACTERS)

@@ -8,7 +8,6 @@ import numpy as np
 import xgboost
 
 from infra.adopt.opened import Arrays, Asked, Opened, columns, unreadable, written
-from models.convert import xgboost as convert
 from models.convert.errors import ConversionError
 
 AGAIN = 'If it was cut off, copy it again; else save it with booster.save_model("model.json")'
@@ -20,12 +19,14 @@ def open_model(asked: Asked) -> Opened:
     try:
         booster.load_model(asked.path)
     except xgboost.core.XGBoostError as error:
-        raise ConversionError(unreadable(asked, error, AGAIN)) from error
+        raise ConversionError(unreadable(error, AGAIN)) from error
     return open_booster(booster, asked)
 
 
 def open_booster(booster: Any, asked: Asked, labels: tuple[str, ...] = ()) -> Opened:
     """Convert a booster by its JSON."""
+    from models.convert import xgboost as convert
+
     graph = convert.graph(bytes(booster.save_raw("json")))
     count = booster.num_features()
     outputs = graph.signatures["predict"].structured_outputs

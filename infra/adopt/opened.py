@@ -1,11 +1,13 @@
 """What may be brought, and what opening it gives. Files are opened in the child alone: none is trusted.
 
+An opener imports TensorFlow only when it converts, so that a file is refused without it.
 A new kind is one file with a function `open_model`, one line in OPENERS, and a way to tell it in
 `infra/adopt/file_kinds.py`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +31,10 @@ OPENERS = {
     "tflite": "infra.adopt.from_litert",
     "xgboost": "infra.adopt.from_xgboost",
 }
+
+
+MOST_WORDS = 300
+_LOGGED = re.compile(r"^\[[\d:]+\] \S+:\d+: ")  # XGBoost puts the time and its own line in front
 
 
 class Opened(NamedTuple):
@@ -74,10 +80,11 @@ def written(graph: Any, asked: Asked) -> dict[str, bytes]:
         return {name: tflite.write(graph, Path(folder), QUANTIZATIONS[name]) for name in asked.quantizations}
 
 
-def unreadable(asked: Asked, error: Exception, remedy: str) -> str:
+def unreadable(error: Exception, remedy: str) -> str:
     """Why a framework could not read a file, in its own first words, and what would help."""
     first = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-    return f"its framework can't read it ({type(error).__name__}: {first[:300]}). {remedy}"
+    first = _LOGGED.sub("", first)[:MOST_WORDS]
+    return f"its framework can't read it ({type(error).__name__}: {first}). {remedy}"
 
 
 def columns(names: Sequence[Any] | None, count: int) -> Encoding:

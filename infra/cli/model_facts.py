@@ -25,6 +25,7 @@ def facts(manifest: Manifest, registry: Registry, *, is_live: bool) -> list[tupl
     forms = _forms(manifest, registry)
     return [
         ("Version", f"{manifest.version}{' (live)' if is_live else ''}"),
+        *([("What it does", escape(title))] if (title := manifest.training.get("title")) else []),
         ("Task", manifest.task),
         *([("Labels", ", ".join(map(escape, manifest.labels)))] if manifest.labels else []),
         *(("Takes" if not number else "or", _tensors(form)) for number, form in enumerate(forms)),

@@ -4,6 +4,7 @@ python make_brought.py FOLDER → models, and <name>.npz with "in:…" and "out:
 """
 
 import io
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -11,11 +12,19 @@ from pathlib import Path
 import flatbuffers
 import joblib
 import keras
+import lightgbm
 import numpy as np
+import skops.io
 import tensorflow as tf
+import xgboost
 from ai_edge_litert import schema_py_generated as schema
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
 
 FOLDER = Path(sys.argv[1])
 L = keras.layers
@@ -132,6 +141,24 @@ write("batch_of_two", {"serving_default": function(lambda x: {"y": x + 1.0}, spe
 write("scalar", {"serving_default": function(lambda x: {"y": x + 1.0}, spec("x", []))})
 uneven = function(lambda x, y: {"z": x + tf.reduce_sum(y)}, spec("x", [1, 2]), spec("y", [3]))
 write("uneven", {"serving_default": uneven})
+large = function(lambda x: {"y": tf.reduce_mean(x, axis=[1, 2])}, spec("x", [None, 1100, 1000]))
+write("large", {"serving_default": large})
+
+
+# A SavedModel that writes a file when it is loaded.
+class Writing(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [1]), 0)
+
+    @tf.function(input_signature=[spec("x", [None, 2])])
+    def __call__(self, x):
+        tf.io.write_file(str(FOLDER / "written-by-the-model"), "here")
+        return {"y": x}
+
+
+writing = Writing()
+tf.saved_model.save(writing, FOLDER / "writing", signatures={"serving_default": writing.__call__})
 
 
 # What can't be served.
@@ -147,9 +174,29 @@ inverse = function(lambda x: {"y": tf.linalg.inv(x)}, spec("x", [None, 2, 2]))
 write("flex", {"serving_default": inverse}, flex)
 write("custom", {"serving_default": inverse}, custom)
 
-# scikit-learn.
+# scikit-learn and the boosters.
 iris = load_iris()
 rows = iris.data.astype("float32")
-forest = RandomForestClassifier(20, random_state=0).fit(rows, iris.target_names[iris.target])
+names = iris.target_names[iris.target]
+forest = RandomForestClassifier(20, random_state=0).fit(rows, names)
 joblib.dump(forest, FOLDER / "forest.joblib")
+skops.io.dump(forest, FOLDER / "forest.skops")
 keep("forest", {"features": rows}, {"scores": forest.predict_proba(rows)})
+own = make_pipeline(FunctionTransformer(os.path.basename), LogisticRegression()).set_params(
+    functiontransformer__check_inverse=False
+)
+skops.io.dump(own, FOLDER / "own_code.skops")
+texts = ["a good film", "a bad film", "good acting, good story", "boring and bad"]
+reviewer = make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts * 5, ["pro", "contra"] * 10)
+skops.io.dump(reviewer, FOLDER / "reviewer.skops")
+margin = reviewer.decision_function(texts)
+keep("reviewer", {"text": np.array(texts)}, {"decision": np.stack([-margin, margin], axis=1)})
+booster = xgboost.XGBClassifier(n_estimators=5, n_jobs=1).fit(rows, iris.target)
+booster.get_booster().feature_names = ["sepal_l", "sepal_w", "petal_l", "petal_w"]
+for file in ("booster.json", "booster.ubj"):
+    booster.save_model(FOLDER / file)
+joblib.dump(booster, FOLDER / "booster.pkl")
+keep("booster", {"features": rows}, {"scores": booster.predict_proba(rows)})
+light = lightgbm.LGBMRegressor(n_estimators=5, verbosity=-1, n_jobs=1).fit(rows[:, :3], rows[:, 3])
+light.booster_.save_model(FOLDER / "light.txt")
+keep("light", {"features": rows[:, :3]}, {"values": light.predict(rows[:, :3])})

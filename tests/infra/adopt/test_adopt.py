@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import zipfile
 from pathlib import Path
 
@@ -144,16 +145,71 @@ def test_a_fixed_batch_is_the_size_of_every_request(brought: Path, place: Worksp
     assert answers(place, adopted, [[1, 2, 3], [4, 5, 6]]) == [[2, 3, 4], [5, 6, 7]]
 
 
-def test_scikit_learn_with_trust(brought: Path, place: Workspace) -> None:
-    with pytest.raises(AdoptError, match=r"is a pickle, and opening one runs whatever code.* --trust"):
-        adopt(brought / "forest.joblib", "iris", place)
-    given, expected = kept(brought, "forest")
-    adopted = adopt(brought / "forest.joblib", "iris", place, trust=True)
-    assert adopted.manifest.labels == ("setosa", "versicolor", "virginica")
+@pytest.mark.parametrize(("file", "source"), [("forest.skops", "forest"), ("booster.pkl", "booster")])
+def test_estimators_from_files_and_pickles(brought: Path, place: Workspace, file: str, source: str) -> None:
+    is_pickle = not file.endswith("skops")
+    if is_pickle:
+        with pytest.raises(AdoptError, match=r"is a pickle, and opening one runs whatever code.* --trust"):
+            adopt(brought / file, "iris", place)
+    given, expected = kept(brought, source)
+    adopted = adopt(brought / file, "iris", place, trust=is_pickle)
+    names = ("0", "1", "2") if source == "booster" else ("setosa", "versicolor", "virginica")
+    assert adopted.manifest.labels == names
     found = answers(place, adopted, given["features"].tolist())
     np.testing.assert_allclose(
         [list(item["probabilities"].values()) for item in found], expected["scores"], atol=1e-5
     )
+
+
+def test_a_model_of_texts_takes_texts(brought: Path, place: Workspace) -> None:
+    given, expected = kept(brought, "reviewer")
+    adopted = adopt(brought / "reviewer.skops", "reviewer", place)
+    assert adopted.manifest.preprocess.kind == "tfidf"
+    (made_up,) = adopted.request["instances"]
+    assert set(made_up.split()) <= {"good", "film", "bad", "acting", "story", "boring", "and"}
+    found = answers(place, adopted, given["text"].tolist())
+    assert [item["label"] for item in found] == ["pro", "contra", "pro", "contra"]
+    np.testing.assert_allclose(
+        [[item["margins"][name] for name in ("contra", "pro")] for item in found],
+        expected["decision"],
+        atol=1e-5,
+    )
+
+
+def test_xgboost_s_own_file_takes_rows_by_name(brought: Path, place: Workspace, tmp_path: Path) -> None:
+    """The sample has the columns in another order, and the target between them."""
+    given, expected = kept(brought, "booster")
+    sample = tmp_path / "rows.csv"
+    lines = [f"{d},0,{c},{b},{a}" for a, b, c, d in given["features"].tolist()]
+    sample.write_text("\n".join(["petal_w,target,petal_l,sepal_w,sepal_l", *lines]) + "\n")
+    adopted = adopt(brought / "booster.ubj", "iris", place, sample=sample, labels=["a", "b", "c"])
+    assert adopted.manifest.parity.rows == 150
+    assert adopted.request["instances"][0].keys() == {"sepal_l", "sepal_w", "petal_l", "petal_w"}
+    found = answers(place, adopted, given["features"].tolist())
+    np.testing.assert_allclose(
+        [list(item["probabilities"].values()) for item in found], expected["scores"], atol=1e-5
+    )
+
+
+def test_lightgbm_s_own_file(brought: Path, place: Workspace) -> None:
+    given, expected = kept(brought, "light")
+    adopted = adopt(brought / "light.txt", "light", place)
+    assert adopted.manifest.source["framework"] == "lightgbm"
+    found = answers(place, adopted, given["features"].tolist())
+    np.testing.assert_allclose(found, expected["values"], atol=1e-5)
+
+
+def test_a_saved_model_that_reaches_for_files_is_not_loaded(brought: Path, place: Workspace) -> None:
+    with pytest.raises(AdoptError, match=r"its op WriteFile \(.*\) reaches for files.*--trust"):
+        adopt(brought / "writing", "writing", place)
+    assert not (brought / "written-by-the-model").exists()
+
+
+def test_it_tells_what_it_does(brought: Path, place: Workspace) -> None:
+    told: list[tuple[str, bool]] = []
+    adopt(brought / "bare.tflite", "bare", place, lambda event: told.append((event.step, event.finished)))
+    assert [step for step, finished in told if finished] == ["open", "prove", "publish"]
+    assert ("open", False) in told
 
 
 @pytest.mark.parametrize(
@@ -166,6 +222,8 @@ def test_scikit_learn_with_trust(brought: Path, place: Workspace) -> None:
         ("custom.tflite", ["MatrixInverse (op 0 of subgraph 0", "is a custom op", "builtin ops only"]),
         ("scalar.tflite", ["the input 'x' is a single number", "as [1] or [n]"]),
         ("uneven.tflite", ["count instances differently (y [3], x [1, 2])", "free batch"]),
+        ("large.tflite", ["one instance has 4,400,000 bytes (x float32 [-1, 1100, 1000])", "4,194,304"]),
+        ("own_code.skops", ["types that skops does not know as safe (posixpath.basename)", "--trust"]),
         ("inverse.keras", ["no LiteRT builtin does tf.MatrixInverse", "inv", "Use layers that"]),
         ("lambda.keras", ["its framework can't read it", "Lambda", "--trust"]),
     ],
@@ -192,27 +250,48 @@ def test_a_bad_sample_names_its_row(brought: Path, place: Workspace, tmp_path: P
         adopt(brought / "bare.tflite", "bare", place, sample=sample)
 
 
-def test_damaged_files_are_refused_and_crash_nothing(brought: Path, place: Workspace, tmp_path: Path) -> None:
-    """Cut off at many places, and flipped: a sentence each time, or a graph that still proves itself."""
-    whole = (brought / "int8.tflite").read_bytes()
-    refused = 0
-    for at in (9, 60, len(whole) // 3, len(whole) - 40):
-        path = tmp_path / "cut.tflite"
-        path.write_bytes(whole[:at])
-        with pytest.raises(AdoptError, match=r"cut\.tflite"):
-            adopt(path, "cut", place)
-        refused += 1
-    for at in (0, 5, 20, 200):
-        path = tmp_path / "flipped.tflite"
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+def damaged(whole: bytes, chance: random.Random) -> bytes:
+    """Cut off, some bits flipped, or a stretch of zeros."""
+    data, at = bytearray(whole), chance.randrange(8, len(whole))
+    match chance.choice(("cut", "flipped", "zeros")):
+        case "cut":
+            del data[at:]
+        case "flipped":
+            for _ in range(chance.choice((1, 8))):
+                data[chance.randrange(8, len(data))] ^= 1 << chance.randrange(8)
+        case _:
+            data[at : at + 64] = bytes(len(data[at : at + 64]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [
+        ("int8.tflite", 12),
+        ("several.tflite", 6),
+        ("cnn.keras", 1),
+        ("forest.skops", 1),
+        ("booster.json", 1),
+        ("light.txt", 0),
+    ],
+)
+def test_damaged_files_are_refused_and_crash_nothing(
+    brought: Path, place: Workspace, tmp_path: Path, file: str, count: int
+) -> None:
+    """A sentence each time, or a graph that loads and still answers as its own source does."""
+    whole, chance, path = (brought / file).read_bytes(), random.Random(file), tmp_path / file
+    for _ in range(count):
+        path.write_bytes(damaged(whole, chance))
         try:
-            adopt(path, "flipped", place)
+            adopted = adopt(path, "damaged", place)
         except AdoptError as error:
-            refused += "flipped.tflite" in str(error)
-    assert refused >= 6
-    (tmp_path / "cut.keras").write_bytes((brought / "cnn.keras").read_bytes()[:2000])
-    with pytest.raises(AdoptError, match=r"cut\.keras is damaged or cut off"):
-        adopt(tmp_path / "cut.keras", "cut", place)
+            assert str(error).startswith(f"{file}")
+            assert "Traceback" not in str(error)
+        else:
+            assert adopted.manifest.parity.agreement == 1.0
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AdoptError, match="cut off"):
+        adopt(path, "damaged", place)
 
 
 class Killer:

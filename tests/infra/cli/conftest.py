@@ -128,8 +128,8 @@ def make_calls(payphone: Payphone) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def pairs_graph(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A graph that says which of two numbers is larger."""
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what make_graph.py wrote."""
     path = tmp_path_factory.mktemp("graph") / "pairs.tflite"
     script = Path(__file__).with_name("make_graph.py")
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -137,7 +137,19 @@ def pairs_graph(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         [sys.executable, script, path], check=False, env=quiet, capture_output=True, text=True
     )
     assert made.returncode == 0, made.stderr[-2000:]
-    return path.read_bytes()
+    return path.parent
+
+
+@pytest.fixture(scope="session")
+def pairs_graph(graphs: Path) -> bytes:
+    """A graph that says which of two numbers is larger."""
+    return (graphs / "pairs.tflite").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def wide_graph(graphs: Path) -> bytes:
+    """A graph of a hundred numbers."""
+    return (graphs / "wide.tflite").read_bytes()
 
 
 @pytest.fixture

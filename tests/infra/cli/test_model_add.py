@@ -1,7 +1,12 @@
 """`payphone model add`: what the operator is shown, and that what it prints works."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
+
+import pytest
 
 
 def test_adds_calls_once_and_prints_the_curl_line(payphone, pairs_graph, tmp_path):
@@ -20,7 +25,40 @@ def test_adds_calls_once_and_prints_the_curl_line(payphone, pairs_graph, tmp_pat
     text = payphone.ok(*arguments)
     assert "payphone model promote larger 2" in text
     assert 'add "larger" to `serve` under [models] in service.toml' in text
+    assert "payphone serve --also larger" in text
+    assert "pair float32 [any, 2]" in text
     assert text.splitlines()[-1].startswith("curl -s http://127.0.0.1:8080/v1/models/larger/predict")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_printed_line_works_against_the_server(payphone, pairs_graph, wide_graph, tmp_path, wide):
+    """As a shell would send it, but for the port; a long body lies in a file."""
+    file = tmp_path / "model.tflite"
+    file.write_bytes(wide_graph if wide else pairs_graph)
+    document = payphone.json("model", "add", str(file), "--name", "mine")
+    payphone.json("customer", "add", "Ada Ltd", "ada@example.com")
+    key = payphone.json("key", "issue", "ada@example.com", "--plan", "trial")["key"]
+    places = ["--state", str(payphone.place.root), "--service", str(payphone.service)]
+    serve = ["serve", "--port", "0", "--also", "mine", "--json"]
+    server = subprocess.Popen(
+        [sys.executable, "-c", "from infra.cli.main import app; app()", *places, *serve],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = json.loads(server.stdout.readline())["url"]
+        assert ("@" in document["curl"]) == wide
+        line = document["curl"].replace("http://127.0.0.1:8080", url)
+        answered = subprocess.run(
+            ["sh", "-c", line], capture_output=True, env={**os.environ, "PAYPHONE_KEY": key}, check=True
+        )
+        answer = json.loads(answered.stdout)
+        assert answer["predictions"] == [document["answer"]]
+        assert answer["usage"]["billed"]
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
 
 
 def test_labels_may_stand_in_a_file(payphone, pairs_graph, tmp_path):
