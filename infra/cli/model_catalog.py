@@ -52,6 +52,7 @@ def catalog(
             lines.append(figures(item, time_alone(item, place, again=again)))
         bars.on_model("timing", Progress("publish", f"{len(built)} models are timed", 1, 1, {}))
     if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(written(lines, built, {name: load_entry(name) for name in built}), "utf-8")
     if not as_json:
         show(table(COLUMNS, [tuple(map(escape, cells(line))) for line in lines]))

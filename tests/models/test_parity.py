@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.manifest import Gate
-from models.parity import Answer, ParityError, compare, require, shortfalls
+from models.parity import Answer, ParityError, compare, overlap, require, shortfalls
 
 GATE = Gate(min_rows=3, min_agreement=1.0, max_diff=0.01)
 BINARY, CLASSES = "binary-classification", "multiclass-classification"
@@ -100,3 +100,34 @@ def test_passes_exactly_when_no_row_disagrees(pairs: list[tuple[float, float]]) 
     source, converted = giving([a for a, _ in pairs]), giving([b for _, b in pairs])
     parity, disagreed = compare(source, converted, pairs, GATE, BINARY)
     assert bool(shortfalls(parity)) == bool(disagreed)
+
+
+def finds(*boxes: tuple[float, ...]) -> list[float]:
+    """Three finds of (x, y, width, height, score, class), zeros behind the last."""
+    return [value for box in (*boxes, *[(0.0,) * 6] * (3 - len(boxes))) for value in box]
+
+
+A, B = (2.0, 2.0, 10.0, 10.0, 0.9, 4.0), (30.0, 2.0, 10.0, 20.0, 0.8, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("converted", "agrees"),
+    [
+        ((A, B), True),
+        (((2.2, 2.2, 10.0, 10.0, 0.7, 4.0), B), True),  # nearly there, another score
+        ((A,), False),
+        ((A, B, B), False),
+        ((A, (30.0, 2.0, 10.0, 20.0, 0.8, 1.0)), False),  # another name
+        ((A, (33.0, 2.0, 10.0, 20.0, 0.8, 7.0)), False),  # another place
+    ],
+)
+def test_a_detection_agrees_where_the_same_things_are_found(converted: tuple, agrees: bool) -> None:
+    gate = Gate(1, 1.0, 100.0)
+    parity, _ = compare(giving([finds(A, B)]), giving([finds(*converted)]), range(1), gate, "detection")
+    assert parity.agreement == float(agrees)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1.0
+    assert overlap((0, 0, 2, 2), (1, 0, 2, 2)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 2, 2), (2, 0, 2, 2)) == overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0.0

@@ -16,12 +16,18 @@ from sklearn.linear_model import LogisticRegression
 
 from models.catalog.entries import Entry
 from models.families.minilm import MiniLM, read_safetensors
+from models.parity import Answer
 from models.preprocess.wordpiece import TOKENIZER_FILE, VOCABULARY_FILE, BertText
 from models.splits import distinct, stratified_split
 from models.trained import Figures, Tell, Trained
 
 WEIGHTS_FILE = "model.safetensors"
 HELD_OUT_FILE = "held_out.json"
+
+# From the usage section of sentence-transformers' own page on all-MiniLM-L6-v2.
+CARD_SENTENCES = ("The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium.")
+CARD_SIMILARITIES = ((1.0, 0.6660, 0.1046), (0.6660, 1.0, 0.1411), (0.1046, 0.1411, 1.0))
+CARD_ROUNDING = 1e-4
 
 
 def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> Figures:
@@ -42,6 +48,7 @@ def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> F
     probe = LogisticRegression(max_iter=1000).fit(answer([text for text, _ in rest]), [y for _, y in rest])
     accuracy = float(probe.score(answer([text for text, _ in held_out]), [y for _, y in held_out]))
     facts = {
+        "largest_difference_to_the_model_card": _check_card(answer),
         "probe": f"logistic regression on the vectors of {len(rest):,} film sentences",
         "probe_accuracy": accuracy,
     }
@@ -61,6 +68,17 @@ def load(entry: Entry, folder: Path) -> Trained:
 
     held_out = json.loads((folder / HELD_OUT_FILE).read_text("utf-8"))
     return Trained(source=model, answer=answer, held_out=held_out, labels=[], encoding=text.describe())
+
+
+def _check_card(answer: Answer) -> float:
+    """Compare what the model's own card says of three sentences; ValueError where this is another model."""
+    vectors = answer(CARD_SENTENCES)
+    difference = float(np.abs(vectors @ vectors.T - CARD_SIMILARITIES).max())
+    if not difference < CARD_ROUNDING:
+        raise ValueError(
+            f"the model card's similarities are missed by {difference:.4f}: these are other weights"
+        )
+    return difference
 
 
 def _read(path: Path) -> list[tuple[str, int]]:

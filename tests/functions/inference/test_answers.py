@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from functions.inference.answers import answer_tensors, predictions
+from functions.inference.answers import UnusableScores, answer_tensors, predictions
 from functions.preprocess.tensors import Tensor
 from models.manifest import FileRef, Gate, Manifest, Parity, Preprocess, Signature, TensorSpec
 
@@ -46,3 +46,22 @@ def test_scores_have_the_name_of_what_they_are(task: str, one: str, several: str
     assert [answer["label"] for answer in answers] == ["positive", "negative", "negative"]
     assert answers[0] == {"label": "positive", one: 1.5, several: {"negative": -1.5, "positive": 1.5}}
     assert answer_tensors(manifest(task), OUTPUTS, 3)[0].data == ["positive", "negative", "negative"]
+
+
+def test_a_detection_lists_what_was_found_and_where() -> None:
+    row = [1.5, 2, 10, 20, 0.75, 1, *[0.0] * 6]
+    outputs = [Tensor("finds", "float32", (2, 2, 6), array("f", [*row, *[0.0] * 12]).tobytes())]
+    assert predictions(manifest("detection"), outputs, 2) == [
+        [
+            {
+                "label": "positive",
+                "probability": 0.75,
+                "box": {"x": 1.5, "y": 2.0, "width": 10.0, "height": 20.0},
+            }
+        ],
+        [],
+    ]
+    row[2] = float("nan")
+    outputs = [Tensor("finds", "float32", (1, 2, 6), array("f", row).tobytes())]
+    with pytest.raises(UnusableScores):
+        predictions(manifest("detection"), outputs, 1)
