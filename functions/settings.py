@@ -34,6 +34,7 @@ class Settings(NamedTuple):
     accounts_table: str
     access_table: str
     archive_bucket: str
+    sealing_key: str
     models_bucket: str
     key_cache_seconds: float
 
@@ -54,6 +55,7 @@ def read(*needed: str) -> Settings:
         accounts_table=environ.get("PAYPHONE_ACCOUNTS_TABLE", ""),
         access_table=environ.get("PAYPHONE_ACCESS_TABLE", ""),
         archive_bucket=environ.get("PAYPHONE_ARCHIVE_BUCKET", ""),
+        sealing_key=environ.get("PAYPHONE_SEALING_KEY", ""),
         models_bucket=environ.get("PAYPHONE_MODELS_BUCKET", ""),
         key_cache_seconds=_seconds(environ.get("PAYPHONE_KEY_CACHE_SECONDS")),
     )

@@ -23,6 +23,7 @@ from functions.local.exchange import CallProtocol
 from functions.local.models import ServedModels
 from functions.local.server import LocalServer
 from functions.metering.accesslog import AccessLog
+from functions.metering.proofs import Proofs
 from functions.metering.sqlite import SqliteLedger
 from functions.metering.usage import UsageReader, month_span
 from functions.settings import VERSION
@@ -78,6 +79,7 @@ async def _serve(
                 keys_of=keys.list,
                 catalog=models,
                 usage=usage,
+                proofs=Proofs(workspace.seals(), ledger.get),
                 book=workspace.plan_book(),
                 limits=limits,
                 now_ms=lambda: time.time_ns() // 1_000_000,

@@ -25,7 +25,7 @@ def destroy(target: Target, *, with_data: bool, on_step: Callable[[str], None]) 
     """Remove a stage's service; gives the names of the tables and buckets that are left.
 
     The next deploy serves from those again, at another address and with new keys. NotThere if there
-    is nothing of this stage.
+    is nothing of this stage. With the data goes the sealing key, 30 days later.
     """
     formation = target.client("cloudformation")
     storage, main = f"{target.stack}-storage", target.stack
@@ -45,6 +45,8 @@ def destroy(target: Target, *, with_data: bool, on_step: Callable[[str], None]) 
     _delete(formation, storage)
     for name in TABLES:
         _drop_table(target.client("dynamodb"), data[name])
+    if key := data.get("SealingKey"):  # KMS waits, so that a mistake can be undone
+        target.client("kms").schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
     for name in BUCKETS:
         _drop_bucket(target.client("s3"), data[name])
     return []

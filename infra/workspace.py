@@ -8,6 +8,8 @@
       ledger.db      usage rows: what invoices are made of
       keys.db        key records (never keys) and the plans in force
       customers.db   who the customers are; the one file with personal data
+      seals/         signed roots over each day's calls, a customer at a time, and the public keys to them
+      sealing-keys/  the private key that signs them; nothing that serves calls reads it
       access-log/    the server's own record of every answer
       data/          downloaded data, checked against pinned hashes; elsewhere with PAYPHONE_DATA=/a/folder
       build/         zips and templates of the last deploy; can be deleted
@@ -19,17 +21,27 @@ Only the owner may look into it: whoever can read the folder knows the customers
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from functions.access.sqlite import SqliteKeys
 from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.customers.sqlite import SqliteCustomers
 from functions.metering.accesslog import FolderLog
+from functions.metering.sealing import Sealer
+from functions.metering.seals import Seals
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
 from models.registry import Registry
 from models.store import LocalStore
+
+if TYPE_CHECKING:
+    from functions.metering.heads import PublicKey
+    from functions.metering.signing import FolderSigner
 
 DEFAULT_ROOT = Path(".payphone")
 PRIVATE = 0o700
@@ -48,6 +60,7 @@ class Workspace:
         self.ledger_file = root / "ledger.db"
         self.keys_file = root / "keys.db"
         self.customers_file = root / "customers.db"
+        self.sealing_keys = root / "sealing-keys"
         self.access_log = root / "access-log"
         self.data = Path(os.environ.get("PAYPHONE_DATA") or root / "data")
         self.build = root / "build"
@@ -75,6 +88,35 @@ class Workspace:
         if not self.ledger_file.exists():
             self.ledger().close()
         return SqliteUsage(str(self.ledger_file))
+
+    def seals(self) -> Seals:
+        """Signed days."""
+        return Seals(LocalStore(self.root))
+
+    @contextmanager
+    def sealing(self) -> Iterator[Sealer]:
+        """Make seals, one process at a time."""
+        with self._signer() as signer, closing(self.usage()) as rows:
+            yield Sealer(self.seals(), rows, signer)
+
+    def rotate_sealing_key(self) -> tuple[PublicKey, PublicKey]:
+        """Sign with a new key from now on, which the old one vouches for; gives both public halves."""
+        with self._signer() as signer:
+            seals, old = self.seals(), signer.key
+            seals.publish(old)
+            private, new = signer.successor()
+            seals.publish(new)  # first: a crash from here on leaves a key too many, never one unvouched for
+            signer.replace(private)
+            return old, new
+
+    @contextmanager
+    def _signer(self) -> Iterator[FolderSigner]:
+        from functions.metering.signing import FolderSigner  # cryptography is slow to import
+
+        self.sealing_keys.mkdir(mode=PRIVATE, exist_ok=True)
+        with (self.sealing_keys / ".lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield FolderSigner(self.sealing_keys)
 
     def log(self) -> FolderLog:
         """What the server has logged of every answer."""

@@ -33,7 +33,8 @@ _READ = (
     "access-unavailable",
     "books-unavailable",
 )
-_CALL = tuple(kind for kind in KINDS if kind not in ("not-found", "method-not-allowed", "invalid-parameter"))
+_NOT_OF_CALLS = ("not-found", "method-not-allowed", "invalid-parameter", "receipt-not-found")
+_CALL = tuple(kind for kind in KINDS if kind not in _NOT_OF_CALLS)
 _HEADERS: list[dict[str, Any]] = [
     {
         "name": "Idempotency-Key",

@@ -12,6 +12,7 @@ from functions.access.keys import KeyRecord
 from functions.billing.plans import PlanBook
 from functions.calls.core import Limits
 from functions.calls.dialect import ModelView
+from functions.metering.proofs import Proofs
 from functions.metering.usage import UsageReader
 
 
@@ -37,6 +38,7 @@ class Context:
     keys_of: Callable[[str], Sequence[KeyRecord]]
     catalog: Catalog
     usage: UsageReader
+    proofs: Proofs
     book: PlanBook
     limits: Limits | None
     now_ms: Callable[[], int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -196,3 +196,51 @@ class InvoiceList(BaseModel):
 
     month: str
     invoices: list[Invoice]
+
+
+class SealedHead(BaseModel):
+    """A signed root: so many calls of a customer under it. `signature` is Ed25519, in base64."""
+
+    seal: str = Field(examples=["2026-11-23"])
+    day: str = Field(examples=["2026-11-23"])
+    customer: str
+    count: int
+    root: str = Field(description="Root of the Merkle tree (RFC 9162), in hex")
+    key: str = Field(description="Id of the key that signed, as GET /v1/sealing-keys lists it")
+    signature: str
+
+
+class ReceiptProof(BaseModel):
+    """That a call's row is in a signed seal: hash the row as a leaf, then go up the path to the root."""
+
+    status: Literal["sealed"]
+    call_id: str
+    receipt: str
+    row: dict[str, str | int] = Field(description="The billed row; its canonical JSON is what is hashed")
+    index: int
+    path: list[str]
+    seal: SealedHead
+
+
+class PendingReceipt(BaseModel):
+    """A billed call whose day is not sealed yet."""
+
+    status: Literal["pending"]
+    call_id: str
+    receipt: str
+    sealed_after: str = Field(examples=["2026-11-25T03:00:00Z"])
+
+
+class SealingKey(BaseModel):
+    """An Ed25519 public key, in base64. A later key is signed by the `previous` one."""
+
+    id: str
+    public_key: str
+    previous: str
+    signature: str
+
+
+class SealingKeyList(BaseModel):
+    """All keys that seals were ever signed with."""
+
+    keys: list[SealingKey]

@@ -17,7 +17,8 @@ from models.typed import NamedTuple
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-JSON_TYPE = "application/x-amz-json-1.0"
+JSON_TYPE = "application/x-amz-json-1.%d"
+JSON_VERSION = {"dynamodb": 0}  # of the protocol; the other services that we call have 1
 # Proxies may change these on the way, so botocore and we leave them out of the signature.
 NEVER_SIGNED = ("expect", "transfer-encoding", "user-agent", "x-amzn-trace-id")
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -49,6 +50,7 @@ class Signer:
         """`host` is the Host header; `credentials` is asked once a second in which something is signed."""
         self.service, self.region, self.host = service, region, host
         self.skew = 0.0  # seconds the service's clock is ahead of ours
+        self._json_type = JSON_TYPE % JSON_VERSION.get(service, 1)
         self._credentials = credentials
         self._moment: _Moment | None = None
         self._posts: dict[str, _Post] = {}
@@ -128,7 +130,7 @@ class Signer:
         return moment
 
     def _prepare(self, moment: _Moment, target: str) -> _Post:
-        named = {"content-type": JSON_TYPE, "host": self.host, "x-amz-date": moment.stamp}
+        named = {"content-type": self._json_type, "host": self.host, "x-amz-date": moment.stamp}
         if moment.credentials.token:
             named["x-amz-security-token"] = moment.credentials.token
         named["x-amz-target"] = target

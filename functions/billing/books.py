@@ -98,12 +98,15 @@ class Books:
         """The credit notes to an invoice."""
         return [d for d in self.documents() if d["type"] == CREDIT_NOTE and d["invoice"] == number]
 
-    def issue_invoice(self, draft: Invoice, now_ms: int) -> Document:
-        """Close a draft; if the customer has an invoice of the month in this currency, give that."""
+    def issue_invoice(self, draft: Invoice, now_ms: int, proof: Document | None = None) -> Document:
+        """Close a draft, with what `proof` says of the seals that it rests on.
+
+        If the customer has an invoice of the month in this currency, give that.
+        """
         of = (draft.customer, draft.month, draft.currency)
         self.documents()
         while of not in self._invoices:
-            closed = {**draft.document(), "status": CLOSED, "held": dict(draft.held)}
+            closed = {**draft.document(), "status": CLOSED, "held": dict(draft.held), **(proof or {})}
             self._issue({"type": INVOICE, **closed}, now_ms)
         return self._invoices[of]
 

@@ -6,19 +6,21 @@ here is computed from rows alone; that they are the right ones is for reconcile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from functools import cache
 from itertools import groupby
 from typing import Any
 
 from functions.billing.amounts import add_up, instant_text, round_amount
-from functions.billing.books import INVOICE, Books, ClosedPast, Document, months_before
+from functions.billing.books import INVOICE, Books, ClosedPast, Closing, Document, months_before
 from functions.billing.invoices import DayRows, Draft, Held, Invoice, draft_invoices
 from functions.billing.plans import PlanBook
 from functions.metering.canonical import canonical_row
 from functions.metering.merkle import root_hash
 from functions.metering.usage import DAY_MS, StampedReader, month_of, month_span
+
+Cite = Callable[[Closing, list[Invoice]], list[dict[str, Any]]]
 
 
 class NotClosable(Exception):
@@ -37,10 +39,12 @@ def close_month(
     books: Books,
     now_ms: int,
     left_out: Mapping[str, str] | None = None,
+    cite: Cite | None = None,
 ) -> list[Document]:
     """Issue the invoices of a month and give them; of a closed month those that there are.
 
-    `left_out` are calls that are not billed, each with the reason. What a crash cut short is
+    `left_out` are calls that are not billed, each with the reason. `cite` gives what each invoice is to
+    say of the seals that it rests on (functions/billing/citations.py). What a crash cut short is
     finished by closing again. NotClosable if an earlier month has to be closed first.
     """
     if not books.closed(month):
@@ -48,8 +52,10 @@ def close_month(
         settled = books.begin(month, usage, left_out or {}, now_ms)
         late = books.late_rows(month, usage)
         billed, past = books.usage(settled, late=False), ClosedPast(books)
-        for draft in draft_invoices(month, billed, book, held, past=past, late=late):
-            books.issue_invoice(draft._replace(days=settled.days_of(draft.customer)), now_ms)
+        drafts = draft_invoices(month, billed, book, held, past=past, late=late)
+        proofs = cite(settled, drafts) if cite else [{} for _ in drafts]
+        for draft, proof in zip(drafts, proofs, strict=True):
+            books.issue_invoice(draft._replace(days=settled.days_of(draft.customer)), now_ms, proof)
         books.close(month, settled.left_out, now_ms)
     return books.invoices(month)
 

@@ -23,6 +23,7 @@ KINDS = {
     "spend-cap-reached": (402, "This call would exceed the month's spend cap"),
     "not-found": (404, "There is nothing at this address"),
     "model-not-found": (404, "There is no such model"),
+    "receipt-not-found": (404, "There is no such call of yours"),
     "method-not-allowed": (405, "The address does not take this method"),
     "request-too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The content type is not supported"),

@@ -25,19 +25,27 @@ from functions.billing.plans import PlanBook
 from functions.calls.gateway import TEXT
 from functions.metering.archive import Archive
 from functions.metering.archived import ArchiveUsage
+from functions.metering.dynamodb import DynamoDbLedger
+from functions.metering.proofs import Proofs
+from functions.metering.seals import Seals
 from models.registry import Registry
 
-_set = settings.read("region", "stage", "models", "access_table", "archive_bucket", "models_bucket")
+_set = settings.read(
+    "region", "stage", "models", "access_table", "archive_bucket", "models_bucket", "ledger_table"
+)
+_archive = Archive(Bucket(_set.archive_bucket, _set.region))
 _logger = Logger(service="payphone-control")
 _metrics = Metrics(namespace="Payphone", service="control")
 _metrics.set_default_dimensions(stage=_set.stage)
-_keys = GatewayKeys(_set.access_table, dynamodb_in(_set.region), _set.key_cache_seconds)
+_dynamodb = dynamodb_in(_set.region)
+_keys = GatewayKeys(_set.access_table, _dynamodb, _set.key_cache_seconds)
 _app = create_app(
     Context(
         identify=identify(_keys.find),
         keys_of=_keys.of_customer,
         catalog=PublishedModels(Registry(Bucket(_set.models_bucket, _set.region, "models/")), _set.models),
-        usage=ArchiveUsage(Archive(Bucket(_set.archive_bucket, _set.region))),
+        usage=ArchiveUsage(_archive),
+        proofs=Proofs(Seals(_archive.bucket), DynamoDbLedger(_set.ledger_table, _dynamodb).get),
         book=PlanBook(Bucket(_set.models_bucket, _set.region)),
         limits=None,  # the gateway's
         now_ms=lambda: time.time_ns() // 1_000_000,

@@ -17,6 +17,8 @@ from functions import settings
 from functions.aws.s3 import Bucket
 from functions.metering.archive import Archive
 from functions.metering.expiry import LedgerRows
+from functions.metering.kms import KmsSigner, service
+from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals, settled
 from functions.metering.usage import month_span
 
@@ -24,9 +26,10 @@ KEPT_SECONDS = 30 * 24 * 3600  # how long a sealed month's rows stay in the ledg
 EXPIRING = "seals/expiring/"  # a marker for each day that is done
 RESERVE_MS = 60_000  # no day is begun with less time than this left
 
-_set = settings.read("region", "stage", "archive_bucket", "ledger_table")
+_set = settings.read("region", "stage", "archive_bucket", "ledger_table", "sealing_key")
 _archive = Archive(Bucket(_set.archive_bucket, _set.region))
-_seals = Seals(_archive)
+_seals = Seals(_archive.bucket)
+_sealer = Sealer(_seals, _archive, KmsSigner(_set.sealing_key, service(_set.region)))
 _ledger = LedgerRows(_set.ledger_table, _set.region)
 _logger = Logger(service="payphone-seal")
 _metrics = Metrics(namespace="Payphone", service="seal")
@@ -42,10 +45,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     months: list[str] = []
     wrong: dict[str, int] = {}
     moved = 0
-    for day in _seals.due(now):
+    for day in _sealer.due(now):
         if not _has_time(context):
             break
-        _seals.seal(day)
+        _sealer.seal(day)
         days.append(day)
     for month in _whole_months(now):
         if _seals.month(month) is None:
@@ -64,7 +67,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _whole_months(now: int) -> list[str]:
     """Months that are over, whose days have settled and are sealed, all that have rows."""
-    sealed = _seals.days("")
+    sealed = {*_seals.names("")}
     waiting = {day[:7] for day in _archive.days() if day not in sealed}
     months = {day[:7] for day in sealed} - waiting
     return sorted(month for month in months if settled(_last_day(month), now))
@@ -85,8 +88,9 @@ def _expire(month: str, context: LambdaContext) -> int:
     for day in sorted(sealed["days"].keys() - done):
         if not _has_time(context):
             break
-        as_sealed = {row.call_id: row for row in _seals.rows([_seals.day(day)])}
-        rows = _archive.merged(_archive.objects(day))  # void ones too, which no seal holds
+        whole = [_seals.day(day)] if day in _seals.days(month) else []  # else rows were sealed in parts
+        as_sealed = {row.call_id: row for row in _seals.rows(whole)}
+        rows = _archive.calls(day)  # void ones too, which no seal holds
         moved += _ledger.expire((as_sealed.get(r.call_id, r) for r in rows), sealed["expires_at"])
         _archive.bucket.put(f"{EXPIRING}{month}/{day}", b"")
     return moved

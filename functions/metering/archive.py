@@ -14,16 +14,15 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import NamedTuple
 
 from functions.aws.s3 import Bucket
 from functions.metering.event import LIVE, VOID, UsageEvent
+from functions.metering.usage import day_of
 from models.store import AlreadyStored
 
 USAGE = "usage/"
-DAY_MS = 24 * 3600 * 1000
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -65,6 +64,10 @@ class Archive:
         """Names of a day's objects."""
         return self.bucket.list(f"{USAGE}day={day}/")
 
+    def calls(self, day: str) -> Iterator[UsageEvent]:
+        """The calls of a day. With `days` it implements DayCalls."""
+        return self.merged(self.objects(day))
+
     def merged(self, names: Sequence[str], customer: str | None = None) -> Iterator[UsageEvent]:
         """The calls in objects, each once in its last state, void ones too, by (started_at, call_id)."""
         last: dict[str, UsageEvent] = {}
@@ -100,13 +103,3 @@ def row_from(document: dict[str, object]) -> UsageEvent:
 
 
 _TYPES = (str, tuple, str, str, str, str, str, str, int, int, int, str, str, int, str)
-
-
-def day_of(time_ms: int) -> str:
-    """The UTC day, as "2026-11-23", of an instant in milliseconds."""
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d")
-
-
-def day_start(day: str) -> int:
-    """The first millisecond of a UTC day; ValueError."""
-    return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 1000

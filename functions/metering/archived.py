@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from hashlib import sha256
 
-from functions.metering.archive import Archive, day_of
+from functions.metering.archive import Archive
 from functions.metering.event import LIVE, UsageEvent
 from functions.metering.seals import Seals
-from functions.metering.usage import UsageBucket, month_of, month_span
+from functions.metering.usage import UsageBucket, day_of, month_of, month_span
 
 
 class ArchiveUsage:
@@ -21,7 +21,7 @@ class ArchiveUsage:
     def __init__(self, archive: Archive) -> None:
         """Read `archive` and the seals in it."""
         self._archive = archive
-        self._seals = Seals(archive)
+        self._seals = Seals(archive.bucket)
 
     def rows(
         self, start: int, end: int, customer: str | None = None, *, among: Collection[str] | None = None

@@ -13,8 +13,8 @@ from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 
 from functions.aws.service import Call, Rejected, dynamodb_in
-from functions.metering.archive import day_of
 from functions.metering.event import UsageEvent
+from functions.metering.usage import day_of
 
 WINDOW = 16  # writes under way at once
 SECONDS = 20.0

@@ -23,7 +23,7 @@ from functions.metering.event import LIVE, VOID, UsageEvent
 from functions.metering.group import MAX_GROUP, GroupTicket, GroupWriter, Notify, Result
 from functions.metering.ledger import Billed, Holds, LedgerUnavailable, Outcome, settle, voided
 from functions.metering.sqlite_holds import ACCOUNTS, GroupHolds
-from functions.metering.usage import UsageBucket, days_of
+from functions.metering.usage import DAY_MS, UsageBucket, day_of, day_start, days_of
 from functions.sqlite import UnusableDatabase, connect, connect_to_read
 
 SCHEMA = (
@@ -49,6 +49,8 @@ _ATTEMPTS = UsageEvent._fields.index("attempts")
 _SPAN = f"""WHERE started_at >= :start AND started_at < :end AND state = '{LIVE}'
             AND (:customer IS NULL OR customer = :customer)
             AND (:among IS NULL OR customer IN (SELECT value FROM json_each(:among)))"""  # noqa: S608
+_NEXT = "SELECT min(started_at) FROM call WHERE started_at >= ?"
+_DAY = "WHERE started_at >= ? AND started_at < ? ORDER BY started_at, call_id"
 
 log = logging.getLogger(__name__)
 
@@ -268,6 +270,23 @@ class SqliteUsage:
             execute = self._database.execute
             found = {day: execute(sql, span).fetchone() for day, *span in days_of(start, end)}
         return {day: f"{count}-{last}" for day, (count, last) in found.items() if count}
+
+    def days(self) -> list[str]:
+        """The UTC days that have calls, oldest first, found by leaping from one to the next."""
+        found: list[str] = []
+        with self._readable(), self._lock:
+            start = 0
+            while (row := self._database.execute(_NEXT, (start,)).fetchone()) and row[0] is not None:
+                found.append(day_of(row[0]))
+                start = (row[0] // DAY_MS + 1) * DAY_MS
+        return found
+
+    def calls(self, day: str) -> Iterator[UsageEvent]:
+        """The calls of a day in their last state, void ones too. With `days` it implements DayCalls."""
+        start = day_start(day)
+        with self._readable(), closing(connect_to_read(self._path, SCHEMA)) as database:
+            for row in database.execute(f"{_READ} {_DAY}", (start, start + DAY_MS)):
+                yield _decode(row)
 
     def close(self) -> None:
         """Let go of the file."""

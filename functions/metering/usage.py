@@ -76,3 +76,13 @@ def days_of(start: int, end: int) -> Iterator[tuple[str, int, int]]:
 def month_of(time_ms: int) -> str:
     """The UTC month, as "2026-11", of an instant in milliseconds."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m")
+
+
+def day_of(time_ms: int) -> str:
+    """The UTC day, as "2026-11-23", of an instant in milliseconds."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d")
+
+
+def day_start(day: str) -> int:
+    """The first millisecond of a UTC day; ValueError."""
+    return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 1000

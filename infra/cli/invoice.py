@@ -91,6 +91,7 @@ def close(
 
     Example: payphone invoice close --month 2026-11
     """
+    from functions.billing.citations import Citations
     from functions.billing.closing import close_month
     from functions.billing.invoices import plans_held
     from infra.evidence import what_to_leave_out
@@ -103,9 +104,10 @@ def close(
     else:
         left_out = what_to_leave_out(place, ours, month, now_ms, early=early, unproven_too=leave_out_unproven)
     book = place.plan_book()
-    with closing(place.keys()) as keys, closing(place.usage()) as usage:
+    with closing(place.keys()) as keys, closing(place.usage()) as usage, place.sealing() as sealer:
         held = plans_held(keys.list(), month, book.in_force)
-        invoices = close_month(month, usage, book, held, ours, now_ms, left_out)
+        cite = Citations(ours, place.seals(), sealer).cite
+        invoices = close_month(month, usage, book, held, ours, now_ms, left_out, cite)
     if as_json:
         return print_json({"month": month, "status": "closed", "left_out": left_out, "invoices": invoices})
     show(f"{month} is closed: {len(invoices)} invoices, {len(left_out)} calls left out.")

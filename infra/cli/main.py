@@ -26,9 +26,12 @@ from infra.cli import (
     price,
     quickstart,
     quote,
+    receipts,
     reconcile,
+    seal,
     serve,
     usage,
+    verify,
 )
 from infra.cli.console import report
 from infra.cli.context import DEFAULT_SERVICE, DEFAULT_STATE, Places
@@ -41,19 +44,8 @@ EPILOG = (
 
 # As one meets them.
 ORDER = (
-    *(
-        "quickstart",
-        "model",
-        "predict",
-        "serve",
-        "customer",
-        "key",
-        "usage",
-        "price",
-        "quote",
-        "invoice",
-        "reconcile",
-    ),
+    *("quickstart", "model", "predict", "serve", "customer", "key", "usage", "price", "quote", "invoice"),
+    *("reconcile", "seal", "receipts", "verify"),
     *("layer", "deploy", "diff", "destroy", "archive", "doctor"),
 )
 
@@ -120,6 +112,9 @@ app.command()(price.price)
 app.command()(quote.quote)
 app.add_typer(invoice.app, name="invoice")
 app.command()(reconcile.reconcile)
+app.add_typer(seal.app, name="seal")
+app.add_typer(receipts.app, name="receipts")
+app.command()(verify.verify)
 app.add_typer(layer.app, name="layer")
 app.command()(deploy.deploy)
 app.command()(deploy.diff)

@@ -100,7 +100,9 @@ class Billing(cdk.Stack):
             allow(["s3:GetObject", "s3:PutObject"], *ours),
             allow(["s3:ListBucket"], storage.archive.bucket_arn),
             allow(["dynamodb:Scan", "dynamodb:UpdateItem"], storage.ledger.table_arn),
+            allow(["kms:Sign", "kms:GetPublicKey"], storage.sealing_key.key_arn),
         )
+        seal.add_environment("PAYPHONE_SEALING_KEY", storage.sealing_key.key_arn)
         nightly = events.CfnRule(
             self,
             "SealNightly",

@@ -80,6 +80,7 @@ class Gateway(cdk.Stack):
             "PAYPHONE_MODELS": ",".join(settings.models.serve),
             "PAYPHONE_ACCOUNTS_TABLE": storage.accounts.table_name,
             "PAYPHONE_ACCESS_TABLE": storage.access.table_name,
+            "PAYPHONE_LEDGER_TABLE": storage.ledger.table_name,
             "PAYPHONE_ARCHIVE_BUCKET": storage.archive.bucket_name,
             "PAYPHONE_MODELS_BUCKET": storage.models.bucket_name,
         }
@@ -88,6 +89,7 @@ class Gateway(cdk.Stack):
             allow(["dynamodb:GetItem"], storage.access.table_arn, storage.accounts.table_arn),
             allow(["dynamodb:Query"], storage.accounts.table_arn),
             allow(["dynamodb:Query"], index),
+            allow(["dynamodb:GetItem"], storage.ledger.table_arn),
             allow(["s3:ListBucket"], storage.archive.bucket_arn, storage.models.bucket_arn),
             allow(["s3:GetObject"], *(storage.objects(storage.archive, part) for part in ("usage", "seals"))),
             allow(["s3:GetObject"], *(storage.objects(storage.models, part) for part in ("models", "plans"))),

@@ -29,6 +29,15 @@ class Storage(cdk.Stack):
 
     def __init__(self, scope: Construct, name: str, common: Common, **options: Any) -> None:
         super().__init__(scope, name, **options)
+        # An Ed25519 key never leaves KMS, and KMS rotates none: another key is another resource.
+        self.sealing_key = kms.Key(
+            self,
+            "SealingKey",
+            key_spec=kms.KeySpec.ECC_NIST_EDWARDS25519,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            description="Signs the roots of each day's calls, which customers verify receipts by",
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
         self.key = self._key() if common.aws.customer_managed_key else None
         self.ledger = self._table(
             "Ledger",
@@ -56,7 +65,7 @@ class Storage(cdk.Stack):
         self._exported: dict[str, str] = {}
 
     def names(self) -> dict[str, str]:
-        """The names of tables and buckets, as outputs name them."""
+        """The names of tables and buckets and the sealing key, as outputs name them."""
         return {
             "LedgerTable": self.ledger.table_name,
             "AccountsTable": self.accounts.table_name,
@@ -64,6 +73,7 @@ class Storage(cdk.Stack):
             "CustomersTable": self.customers.table_name,
             "ArchiveBucket": self.archive.bucket_name,
             "ModelsBucket": self.models.bucket_name,
+            "SealingKey": self.sealing_key.key_arn,
         }
 
     def objects(self, bucket: s3.Bucket, prefix: str) -> str:

@@ -30,7 +30,7 @@ def row(number, **fields):
 
 
 @pytest.fixture
-def control(aws, access_table, make_bucket, sentiment, sentiment_workspace, load):
+def control(aws, access_table, ledger_table, make_bucket, sentiment, sentiment_workspace, load):
     aws.setenv("PAYPHONE_MODELS", "sentiment")
     archive = make_bucket("PAYPHONE_ARCHIVE_BUCKET")
     models = make_bucket("PAYPHONE_MODELS_BUCKET")

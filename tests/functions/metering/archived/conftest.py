@@ -10,6 +10,9 @@ from moto.server import ThreadedMotoServer
 from functions.aws.s3 import Bucket
 from functions.metering.archive import Archive, Recorded
 from functions.metering.event import UsageEvent
+from functions.metering.sealing import Sealer
+from functions.metering.seals import Seals
+from functions.metering.signing import FolderSigner
 
 REGION = "eu-west-1"
 NOON = 1_795_435_200_000  # 2026-11-23T12:00:00Z
@@ -50,6 +53,16 @@ def s3(aws):
 @pytest.fixture
 def archive(s3):
     return Archive(Bucket(s3.name, REGION))
+
+
+@pytest.fixture
+def seals(archive):
+    return Seals(archive.bucket)
+
+
+@pytest.fixture
+def sealer(seals, archive, tmp_path):
+    return Sealer(seals, archive, FolderSigner(tmp_path / "sealing-keys"))
 
 
 @pytest.fixture

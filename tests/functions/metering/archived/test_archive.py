@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from functions.metering.archive import Archive, ArchiveDamaged, day_of, day_start
+from functions.metering.archive import Archive, ArchiveDamaged
 from functions.metering.archived import ArchiveUsage
 from functions.metering.event import VOID
-from functions.metering.usage import UsageBucket, month_span
+from functions.metering.usage import UsageBucket, day_of, day_start, month_span
 
 DAY = 24 * 3600 * 1000
 NOVEMBER = month_span("2026-11")

@@ -1,13 +1,18 @@
 """The deployed meter and seal, in this process: stream records in, seals and expiring rows out."""
 
+import base64
 import importlib
 import io
 import itertools
 import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from functions.aws.service import dynamodb_in
 from functions.metering.archived import ArchiveUsage
@@ -128,7 +133,45 @@ def billed(load, ledger_table, archive, make_row, change):
 
 
 @pytest.fixture
-def seal(load, monkeypatch):
+def kms(aws):
+    """A KMS with one Ed25519 key, as far as sealing asks for it; moto has none. Gives its public half."""
+    private = Ed25519PrivateKey.generate()
+    spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    class Kms(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            operation = self.headers["x-amz-target"].removeprefix("TrentService.")
+            assert self.headers["content-type"] == "application/x-amz-json-1.1"
+            assert asked["KeyId"] == "arn:key"
+            if operation == "Sign":
+                assert (asked["SigningAlgorithm"], asked["MessageType"]) == ("ED25519_SHA_512", "RAW")
+                answer = {"Signature": private.sign(base64.b64decode(asked["Message"]))}
+            else:
+                answer = {"PublicKey": {"GetPublicKey": spki}[operation]}
+            body = json.dumps(
+                {name: base64.b64encode(value).decode() for name, value in answer.items()}
+            ).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Kms) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        aws.setenv("AWS_ENDPOINT_URL_KMS", f"http://127.0.0.1:{server.server_port}")
+        aws.setenv("PAYPHONE_SEALING_KEY", "arn:key")
+        yield private.public_key()
+        server.shutdown()
+
+
+@pytest.fixture
+def seal(load, kms, monkeypatch):
     module = load("seal")
 
     def run(at=LATER, milliseconds=900_000):
@@ -147,6 +190,14 @@ def test_days_are_sealed_as_they_settle(seal, billed):
     assert seal(NOON + 38 * HOUR)["days"] == []
     assert seal(NOON + 39 * HOUR)["days"] == ["2026-11-23"]
     assert seal(NOON + 39 * HOUR + 1) == {"days": [], "months": [], "ledger_has_more": {}, "moved": 0}
+
+
+def test_seals_are_signed_by_the_key_in_kms(seal, billed, seals, kms):
+    seal(NOON + 39 * HOUR)
+    (head,) = seals.day("2026-11-23").customers.values()
+    kms.verify(base64.b64decode(head.signature), head.signed())
+    published = seals.keys()[head.key]
+    assert base64.b64decode(published.public_key) == kms.public_bytes_raw()
 
 
 def test_a_whole_month_is_sealed_and_its_rows_expire(seal, billed, archive, ledger_table):
