@@ -12,6 +12,7 @@ from functions.billing.closing import NotClosable, audit
 from functions.billing.plans import PlanBook, UnknownPlan
 from functions.billing.reconcile import (
     BOOKS,
+    CHANGED,
     UNPROVEN,
     Finding,
     Owners,
@@ -19,6 +20,7 @@ from functions.billing.reconcile import (
     compare,
     compare_invoices,
 )
+from functions.billing.sealed import compare_seals
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import REPLAY_WINDOW_MS
 from functions.metering.usage import month_of, month_span
@@ -35,16 +37,21 @@ def examine(place: Place, books: Books, month: str, customer: str | None = None)
         customer_of = {key.key_id: key.customer for key in keys.list()}
     log = place.log()
     owners = Owners(customer_of, _published(place.plan_book()))
+    done = settled(books)
     with closing(place.usage()) as usage:
-        return compare(
+        report = compare(
             month,
             log.read(start, end),
             usage.rows(start, end),
             owners,
             log.watermark(),
             customer=customer,
-            settled=settled(books),
+            settled=done,
         )
+        sealed = compare_seals(month, place.seals(), usage.rows(*month_span(month), customer), customer)
+    sealed = [each for each in sealed if each.call not in done]
+    changed = {each.call: CHANGED for each in sealed if each.what == CHANGED}
+    return report._replace(findings=(*report.findings, *sealed), left_out={**report.left_out, **changed})
 
 
 def examine_books(place: Place, books: Books, month: str, customer: str | None = None) -> list[Finding]:

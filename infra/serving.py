@@ -28,6 +28,7 @@ from functions.metering.sqlite import SqliteLedger
 from functions.metering.usage import UsageReader, month_span
 from functions.settings import VERSION
 from infra.plans import publish_plans
+from infra.sealing import keep_sealed
 from infra.service import Settings
 from infra.workspace import Workspace
 
@@ -99,7 +100,11 @@ async def _serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         host, port = listening.getsockname()[:2]
-        await _Server(config, lambda: on_started(f"http://{host}:{port}", models)).serve([listening])
+        sealing = loop.create_task(keep_sealed(workspace))
+        try:
+            await _Server(config, lambda: on_started(f"http://{host}:{port}", models)).serve([listening])
+        finally:
+            sealing.cancel()
 
 
 class _Server(uvicorn.Server):

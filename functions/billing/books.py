@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ LATE_MONTHS = 3
 """How many months back late rows are looked for."""
 
 Document = dict[str, Any]
+Sign = Callable[[Document], Mapping[str, str]]
 
 
 class Closing(NamedTuple):
@@ -98,8 +99,10 @@ class Books:
         """The credit notes to an invoice."""
         return [d for d in self.documents() if d["type"] == CREDIT_NOTE and d["invoice"] == number]
 
-    def issue_invoice(self, draft: Invoice, now_ms: int, proof: Document | None = None) -> Document:
-        """Close a draft, with what `proof` says of the seals that it rests on.
+    def issue_invoice(
+        self, draft: Invoice, now_ms: int, proof: Document | None = None, sign: Sign | None = None
+    ) -> Document:
+        """Close a draft, with what `proof` says of the seals that it rests on, and sign it.
 
         If the customer has an invoice of the month in this currency, give that.
         """
@@ -107,7 +110,7 @@ class Books:
         self.documents()
         while of not in self._invoices:
             closed = {**draft.document(), "status": CLOSED, "held": dict(draft.held), **(proof or {})}
-            self._issue({"type": INVOICE, **closed}, now_ms)
+            self._issue({"type": INVOICE, **closed}, now_ms, sign)
         return self._invoices[of]
 
     def issue_note(self, note: Document, now_ms: int) -> Document:
@@ -246,7 +249,7 @@ class Books:
                 found.append(f"document {head['documents']} was changed after {mark} was written")
         return found
 
-    def _issue(self, document: Document, now_ms: int) -> Document | None:
+    def _issue(self, document: Document, now_ms: int, sign: Sign | None = None) -> Document | None:
         """Write the document that follows those read so far; None if another took its number."""
         number = len(self._documents) + 1
         numbered = {
@@ -256,6 +259,8 @@ class Books:
             **document,
             "previous": self._last,
         }
+        if sign:
+            numbered["signed"] = sign(numbered)
         try:
             self._store.put(self._name(number), _encode(numbered))
         except AlreadyStored:

@@ -30,20 +30,25 @@ class Citations:
         self._books, self._seals, self._sealer = books, seals, sealer
 
     def cite(self, settled: Closing, drafts: list[Invoice]) -> list[dict[str, Any]]:
-        """For each draft what its document says of seals and keys. Implements Cite."""
+        """For each draft what its document says of seals and keys. With `sign` it implements Prover."""
         of_day = cache(self._seals.of_day)
         for day in settled.days:
             if not all(_whole(day, customer, of_day(day.day)) for customer in day.customers):
                 self._sealer.add(day.day, self._billed(settled, day))
         of_day.cache_clear()
+        current = self._sealer.publish_key().id
         keys = self._seals.keys()
         found = []
         for draft in drafts:
             cited = self._cited(settled, draft, of_day)
-            used = _vouched({head.key for head, _ in cited}, keys)
+            used = _vouched({head.key for head, _ in cited} | {current}, keys)
             entries = [{**head.document(), "billed": billed} for head, billed in cited]
             found.append({"seals": entries, "keys": [keys[name]._asdict() for name in used]})
         return found
+
+    def sign(self, document: Mapping[str, Any]) -> Mapping[str, str]:
+        """The signature under a whole invoice."""
+        return self._sealer.sign_invoice(document)
 
     def _billed(self, settled: Closing, day: Day) -> dict[str, set[bytes]]:
         """Leaf hashes of the rows of a day that are billed, by customer."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-from functions.metering.heads import Head, PublicKey
+from functions.metering.heads import Head, PublicKey, invoice_signed
 from functions.metering.merkle import leaf_hash, root_from_path
 from functions.metering.usage import month_of
 
@@ -72,6 +72,9 @@ class Claim(NamedTuple):
     less: Decimal
     taxes: Decimal
     total: Decimal
+    key: str
+    signature: str
+    signed: bytes
 
 
 class ProofClaim(NamedTuple):
@@ -107,6 +110,9 @@ def read_claim(document: Mapping[str, Any]) -> Claim:
         less=summed("discounts") + summed("credits"),
         taxes=summed("taxes"),
         total=money(document["total"]),
+        key=text(document["signed"]["key"]),
+        signature=text(document["signed"]["signature"]),
+        signed=invoice_signed(document),
     )
 
 

@@ -6,11 +6,11 @@ here is computed from rows alone; that they are the right ones is for reconcile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from functions.billing.amounts import add_up, instant_text, round_amount
 from functions.billing.books import INVOICE, Books, ClosedPast, Closing, Document, months_before
@@ -20,7 +20,15 @@ from functions.metering.canonical import canonical_row
 from functions.metering.merkle import root_hash
 from functions.metering.usage import DAY_MS, StampedReader, month_of, month_span
 
-Cite = Callable[[Closing, list[Invoice]], list[dict[str, Any]]]
+
+class Prover(Protocol):
+    """Makes invoices verifiable; functions/billing/citations.py has the real one."""
+
+    def cite(self, settled: Closing, drafts: list[Invoice]) -> list[dict[str, Any]]:
+        """What each invoice says of the seals that it rests on."""
+
+    def sign(self, document: Document) -> Mapping[str, str]:
+        """What it carries as "signed"."""
 
 
 class NotClosable(Exception):
@@ -39,12 +47,12 @@ def close_month(
     books: Books,
     now_ms: int,
     left_out: Mapping[str, str] | None = None,
-    cite: Cite | None = None,
+    prover: Prover | None = None,
 ) -> list[Document]:
     """Issue the invoices of a month and give them; of a closed month those that there are.
 
-    `left_out` are calls that are not billed, each with the reason. `cite` gives what each invoice is to
-    say of the seals that it rests on (functions/billing/citations.py). What a crash cut short is
+    `left_out` are calls that are not billed, each with the reason. `prover` puts their rows under
+    seals and signs the invoices (functions/billing/citations.py). What a crash cut short is
     finished by closing again. NotClosable if an earlier month has to be closed first.
     """
     if not books.closed(month):
@@ -53,9 +61,10 @@ def close_month(
         late = books.late_rows(month, usage)
         billed, past = books.usage(settled, late=False), ClosedPast(books)
         drafts = draft_invoices(month, billed, book, held, past=past, late=late)
-        proofs = cite(settled, drafts) if cite else [{} for _ in drafts]
+        proofs = prover.cite(settled, drafts) if prover else [{} for _ in drafts]
         for draft, proof in zip(drafts, proofs, strict=True):
-            books.issue_invoice(draft._replace(days=settled.days_of(draft.customer)), now_ms, proof)
+            whole = draft._replace(days=settled.days_of(draft.customer))
+            books.issue_invoice(whole, now_ms, proof, prover.sign if prover else None)
         books.close(month, settled.left_out, now_ms)
     return books.invoices(month)
 

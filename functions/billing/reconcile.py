@@ -13,6 +13,7 @@ call, each invoice the rows it bills. What does not fit is a finding with a name
     uninvoiced    live and answered, but on none of the month's invoices: late, so on the next one
     log           a line of the log that can't be read, or that is there twice
     order         rows do not come in the order of time
+    seal          a seal that can't be read, or is not signed by a key of ours
     books         a closed document was changed or removed, or does not come out of its rows
 
 No finding ever makes a customer pay more: `left_out` is what must not be billed, on that evidence.
@@ -32,7 +33,7 @@ from functions.metering.usage import month_span
 
 FAILED, UNPROVEN, UNBILLED, DOUBLED = "failed", "unproven", "unbilled", "doubled"
 CORRUPT, UNKNOWN, CHANGED, UNINVOICED = "corrupt", "unknown", "changed", "uninvoiced"
-LOG, ORDER, BOOKS = "log", "order", "books"
+LOG, ORDER, BOOKS, SEAL = "log", "order", "books", "seal"
 
 _BILLABLE = ("predict", "explain", "infer", "batch")
 

@@ -62,6 +62,7 @@ def verify(invoice: Mapping[str, Any], evidence: Evidence, pinned: Iterable[Publ
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise Malformed(f"the invoice can't be read: {error}") from None
     check = _Check(claim, [*pinned])
+    check.signature()
     check.heads()
     check.sums()
     check.keep(evidence.receipts)
@@ -108,6 +109,12 @@ class _Check:
             }
         return known
 
+    def signature(self) -> None:
+        """Is the invoice as it was issued?"""
+        claim = self._claim
+        if said := self._unsigned(claim.key, claim.signature, claim.signed):
+            self.wrong.append(f"The invoice is {said}.")
+
     def heads(self) -> None:
         """Are the roots signed, and do they hold as many calls as are billed?"""
         claim = self._claim
@@ -132,17 +139,21 @@ class _Check:
             )
 
     def _check_signature(self, head: Head) -> bool:
-        key = self._keys.get(head.key)
-        if key and is_signed(key.public_key, head.signature, head.signed()):
-            return True
+        said = self._unsigned(head.key, head.signature, head.signed())
+        if said:
+            self.wrong.append(f"The root {head.root[:16]}… of the seal {head.seal} is {said}.")
+        return not said
+
+    def _unsigned(self, name: str, signature: str, signed: bytes) -> str:
+        """What is wrong with a signature."""
+        key = self._keys.get(name)
+        if key and is_signed(key.public_key, signature, signed):
+            return ""
         if key:
-            said = f"not signed by key {key.id}: its day, count, root or customer was changed since"
-        elif self._pinned:
-            said = f"signed with key {head.key}, which is neither given nor vouched for by one that was"
-        else:
-            said = f"signed with key {head.key}, which the invoice does not list"
-        self.wrong.append(f"The root {head.root[:16]}… of the seal {head.seal} is {said}.")
-        return False
+            return f"not what key {name} signed: something in it was changed since"
+        if self._pinned:
+            return f"signed with key {name}, which is neither given nor vouched for by one that was"
+        return f"signed with key {name}, which the invoice does not list"
 
     def sums(self) -> None:
         """Is the invoice added up rightly?"""
@@ -293,7 +304,7 @@ class _Check:
             receipts=len(self._kept.keys() | self._proven),
             proven=proven,
             seals=len(self._heads),
-            keys=tuple(sorted({head.key for head in self._heads.values()})),
+            keys=tuple(sorted({claim.key, *(head.key for head in self._heads.values())})),
             wrong=tuple(dict.fromkeys(self.wrong)),
             notes=tuple(dict.fromkeys(self.notes)),
         )

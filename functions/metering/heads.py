@@ -1,4 +1,4 @@
-"""What a seal's signature says: this many calls of this customer, on this day, under this root.
+"""What is signed: a customer's day (so many calls under this root), an invoice, a key that follows another.
 
 The signed bytes are a JSON object with sorted keys and no spaces, so that any language can make them. Keys
 are named by their own SHA-256. A key that follows another carries the other's signature: who trusts
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-SEAL, KEY = "payphone-seal/1", "payphone-key/1"
+SEAL, KEY, INVOICE = "payphone-seal/1", "payphone-key/1", "payphone-invoice/1"
 
 
 class Head(NamedTuple):
@@ -60,6 +61,12 @@ class PublicKey(NamedTuple):
     def signed(self) -> bytes:
         """The bytes under the previous key's signature."""
         return _canonical(type=KEY, id=self.id, public_key=self.public_key, previous=self.previous)
+
+
+def invoice_signed(document: Mapping[str, Any]) -> bytes:
+    """The bytes under an invoice's signature: the hash of all it says besides."""
+    said = {name: value for name, value in document.items() if name != "signed"}
+    return _canonical(type=INVOICE, sha256=sha256(_canonical(**said)).hexdigest())
 
 
 def key_id(raw: bytes) -> str:

@@ -10,11 +10,11 @@ import gzip
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from functions.metering.canonical import canonical_row
 from functions.metering.event import LIVE, UsageEvent
-from functions.metering.heads import Head, PublicKey, encoded
+from functions.metering.heads import Head, PublicKey, encoded, invoice_signed
 from functions.metering.merkle import leaf_hash, root_hash
 from functions.metering.seals import DaySeal, Seals, index_name, object_name, settled
 from models.store import AlreadyStored
@@ -41,6 +41,12 @@ class DayCalls(Protocol):
         """The calls of a day, each once in its last state, void ones too, by (started_at, call_id)."""
 
 
+def due(seals: Seals, rows: DayCalls, now_ms: int) -> list[str]:
+    """Days that have rows, have settled and are not sealed yet, oldest first."""
+    sealed = {*seals.names("")}
+    return [day for day in rows.days() if settled(day, now_ms) and day not in sealed]
+
+
 class Sealer:
     """Makes the seals of one store."""
 
@@ -53,10 +59,13 @@ class Sealer:
         self._seals.publish(self._signer.key)
         return self._seals.keys()[self._signer.key.id]
 
+    def sign_invoice(self, document: Mapping[str, Any]) -> dict[str, str]:
+        """What an invoice carries as "signed"."""
+        return {"key": self._signer.key.id, "signature": encoded(self._signer.sign(invoice_signed(document)))}
+
     def due(self, now_ms: int) -> list[str]:
         """Days that have rows, have settled and are not sealed yet, oldest first."""
-        sealed = {*self._seals.names("")}
-        return [day for day in self._rows.days() if settled(day, now_ms) and day not in sealed]
+        return due(self._seals, self._rows, now_ms)
 
     def seal(self, day: str) -> DaySeal:
         """Seal a day that has settled, or what is not sealed of it yet."""

@@ -106,8 +106,8 @@ def close(
     book = place.plan_book()
     with closing(place.keys()) as keys, closing(place.usage()) as usage, place.sealing() as sealer:
         held = plans_held(keys.list(), month, book.in_force)
-        cite = Citations(ours, place.seals(), sealer).cite
-        invoices = close_month(month, usage, book, held, ours, now_ms, left_out, cite)
+        prover = Citations(ours, place.seals(), sealer)
+        invoices = close_month(month, usage, book, held, ours, now_ms, left_out, prover)
     if as_json:
         return print_json({"month": month, "status": "closed", "left_out": left_out, "invoices": invoices})
     show(f"{month} is closed: {len(invoices)} invoices, {len(left_out)} calls left out.")

@@ -44,7 +44,10 @@ def test_every_role_is_denied_the_values_of_keys(plain):
         ("ControlRole", {"dynamodb:GetItem", "dynamodb:Query", "s3:ListBucket", "s3:GetObject"}),
         (
             "SealRole",
-            {"dynamodb:Scan", "dynamodb:UpdateItem", "s3:GetObject", "s3:PutObject", "s3:ListBucket"},
+            {
+                *("dynamodb:Scan", "dynamodb:UpdateItem", "s3:GetObject", "s3:PutObject", "s3:ListBucket"),
+                *("kms:Sign", "kms:GetPublicKey"),
+            },
         ),
     ],
 )
