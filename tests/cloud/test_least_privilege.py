@@ -1,10 +1,13 @@
 """With IAM enforced everything passes, and each function fails when its one grant is taken away."""
 
+import base64
 import json
 
 import pytest
 from server import running
 
+from functions.billing.claims import read_proof
+from functions.metering.signing import is_signed
 from functions.metering.usage import month_span
 
 
@@ -159,7 +162,8 @@ def test_the_seal_without_one_of_its_rights_does_the_rest_another_night(strict, 
         answer = strict.client("lambda").invoke(FunctionName=seal)
         return "FunctionError" in answer, json.loads(answer["Payload"].read())
 
-    for action in ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "dynamodb:Scan", "dynamodb:UpdateItem"):
+    needed = ("s3:ListBucket", "s3:GetObject", "kms:GetPublicKey", "kms:Sign", "s3:PutObject")
+    for action in (*needed, "dynamodb:Scan", "dynamodb:UpdateItem"):
         give_back = without(strict, "SealRole", action)
         failed, said = run()
         give_back()
@@ -168,6 +172,30 @@ def test_the_seal_without_one_of_its_rights_does_the_rest_another_night(strict, 
     assert strict.names("seals/index/2026-01/2026-01-01.json")
     held = dynamodb.get_item(TableName=table, Key={"call_id": {"S": "gw:old"}})["Item"]
     assert int(held["expires_at"]["N"]) > 0
+    with strict.http(key["key"]) as http:
+        proof = http.get("/v1/receipts/gw:old", params={"day": "2026-01-01"}).json()
+        (listed,) = http.get("/v1/sealing-keys").json()["keys"]
+    assert proof["seal"]["key"] == listed["id"]
+    verdict = read_proof(proof)
+    assert verdict.root == verdict.head.root
+    signed = verdict.head.signed()
+    assert is_signed(listed["public_key"], verdict.head.signature, signed)
+    public = strict.client("kms").get_public_key(KeyId=strict.outputs["SealingKey"])["PublicKey"]
+    assert public[-32:] == base64.b64decode(listed["public_key"])
+
+
+def test_a_call_is_pending_until_its_day_is_sealed_and_is_its_customers_alone(strict, key):
+    other = strict.issue()
+    with strict.http(key["key"]) as http, strict.http(other["key"]) as stranger:
+        answer = strict.predict(http)
+        call, receipt = (answer.headers[name] for name in ("payphone-call-id", "payphone-receipt"))
+        said = http.get(f"/v1/receipts/{call}").json()
+        assert (said["status"], said["receipt"]) == ("pending", receipt)
+        unknown = stranger.get(f"/v1/receipts/{call}")
+        assert (unknown.status_code, unknown.json()["type"]) == (
+            404,
+            "urn:payphone:problem:receipt-not-found",
+        )
 
 
 def test_no_function_may_read_the_value_of_a_key(strict):
