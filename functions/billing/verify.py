@@ -85,6 +85,7 @@ class _Check:
         self._proven: dict[str, str] = {}
         self._elsewhere: set[str] = set()
         self._pending: set[str] = set()
+        self._billed = 0
         self._keys = self._trusted(claim.keys, pinned)
 
     def _trusted(self, listed: list[PublicKey], pinned: list[PublicKey]) -> dict[str, PublicKey]:
@@ -274,11 +275,15 @@ class _Check:
                 f"The lines charge {per_call:,} calls, the invoice was made of {claim.calls:,}."
             )
         proven = Counter(self._proven.values())
-        for head, billed in claim.billed:
-            if (more := proven[head.seal] - billed) > 0:
-                self.notes.append(
-                    f"{more:,} proven calls under the seal {head.seal} are not billed: your gain."
+        self._billed = sum(min(proven[head.seal], billed) for head, billed in claim.billed)
+        if more := len(self._proven) - self._billed:
+            if self._billed < claim.calls:
+                self.wrong.append(
+                    f"{more:,} of your proven calls are not billed, but calls that you have no proof of are: "
+                    "rows may have been exchanged."
                 )
+            else:
+                self.notes.append(f"{more:,} of your proven calls are not billed: your gain.")
         if any(proven[head.seal] != billed for head, billed in claim.billed):
             return  # some rows are not known: what they add to the lines is anyone's guess
         for line in claim.lines:
@@ -292,7 +297,7 @@ class _Check:
 
     def verdict(self) -> Verdict:
         """All of it."""
-        claim, proven = self._claim, len(self._proven)
+        claim, proven = self._claim, self._billed
         if proven < claim.calls:
             self.notes.append(
                 f"{claim.calls - proven:,} of {claim.calls:,} billed calls have no proven receipt of yours."

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -85,7 +86,7 @@ def read_rows(name: str, data: bytes) -> Iterator[UsageEvent]:
     try:
         for line in gzip.decompress(data).splitlines():
             yield row_from(json.loads(line))
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise ArchiveDamaged(f"{name} can't be read ({error}): restore its first version") from error
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -164,7 +165,7 @@ def _verified(head: Head, data: bytes) -> list[UsageEvent]:
     name = object_name(head)
     try:
         rows = [row_from(document) for document in json.loads(gzip.decompress(data))["rows"]]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise ArchiveDamaged(f"{name} can't be read ({error}): restore its first version") from error
     same = len(rows) == head.size and root_hash(map(canonical_row, rows)).hex() == head.root
     if not same or any(row.customer != head.customer or row.state != LIVE for row in rows):
