@@ -16,7 +16,7 @@ from email.message import Message
 from typing import NamedTuple
 
 from functions.calls.problems import CONTENT_TYPE, TYPE_PREFIX
-from functions.metering.seals import Seals
+from functions.metering.sealing import due
 from infra import rollout
 from infra.cdk import stack
 from infra.cloud.stage import Stage
@@ -188,7 +188,7 @@ def _records(stage: Stage) -> Iterator[Finding]:
 
 def _sealed(stage: Stage) -> Finding:
     """No day waits for its seal for longer than until the next night."""
-    late = Seals(stage.archive()).due(time.time_ns() // 1_000_000 - NIGHT_MS)
+    late = due(stage.seals(), stage.archive(), time.time_ns() // 1_000_000 - NIGHT_MS)
     if not late:
         return Finding("seals", "no day waits for its seal")
     return Finding("seals", f"{len(late)} days wait, {late[0]} is the first", "read the log of the seal")
