@@ -60,6 +60,10 @@ def adopt(
             f"{name!r} can't be a model's name: a lower-case letter, then letters, digits, - or _"
         )
     kind = kind_of(path)
+    if sample is not None and not sample.is_file():
+        raise AdoptError(f"{sample} can't be read: a file of rows was expected (.csv, .jsonl)")
+    if len(set(labels)) < len(labels) or not all(labels):
+        raise AdoptError(f"the labels {', '.join(map(repr, labels))} are not all different, or one is empty")
     if kind == "pickle" and not trust:
         raise AdoptError(
             f"{path.name} is a pickle, and opening one runs whatever code its maker put into it. "

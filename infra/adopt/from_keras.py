@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 
@@ -15,6 +17,9 @@ def open_model(asked: Asked) -> Opened:
     try:
         model = keras.models.load_model(asked.path, compile=False, safe_mode=not asked.trust)
     except Exception as error:  # whatever damage, or a layer of somebody's own, makes of it
+        missing = _MISSING.search(str(error))
+        if missing:
+            raise ConversionError(f"it holds the {missing[1]} {missing[2]!r}, {ELSEWHERE}") from error
         raise ConversionError(unreadable(error, REMEDY)) from error
     graph = convert.graph(model)
     functional = model._functional if isinstance(model, keras.Sequential) else model
@@ -29,7 +34,12 @@ def open_model(asked: Asked) -> Opened:
     return Opened(written(graph, asked), reference, convert.versions())
 
 
+_MISSING = re.compile(r"Could not locate (class|function) '(\w+)'")
+ELSEWHERE = (
+    'whose code is not in the file: where that code is, model.export("folder") makes a SavedModel, which '
+    "does without it"
+)
 REMEDY = (
-    "If it was cut off, copy it again. Custom and Lambda layers run code of their maker's: save the model "
-    "without them, or, where you trust whoever made it, vouch for the file with --trust"
+    "If it was cut off, copy it again. A Lambda layer runs code of its maker's: save the model without it, "
+    "or, where you trust whoever made it, vouch for the file with --trust"
 )

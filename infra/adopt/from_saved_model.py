@@ -6,6 +6,8 @@ write files or call Python. Such ops are looked for in the bytes of saved_model.
 
 from __future__ import annotations
 
+import re
+
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -30,6 +32,9 @@ REACHING = {
     *("SaveDataset", "SaveDatasetV2", "LoadDataset", "RpcCall", "RpcClient", "RpcServer", "RpcServerStart"),
 }
 
+# Where the converter's refusal speaks of a list of tensors, a layer kept its steps in one.
+_LOOP = re.compile(r'"(TensorList\w+):", "([^"@]+?)/\w+@')
+
 
 def open_model(asked: Asked) -> Opened:
     """Convert the signature asked for, or the only or usual one."""
@@ -47,10 +52,18 @@ def open_model(asked: Asked) -> Opened:
         raise ConversionError(f"the SavedModel has the signatures {found}: choose one with --signature")
     function = loaded.signatures[key]
     graph = Graph(tf.Module(), {key: function}, ())
-    files = {
-        name: adapt(write(graph, asked.path, QUANTIZATIONS[name]), signature=key).data
-        for name in asked.quantizations
-    }
+    try:
+        files = {
+            name: adapt(write(graph, asked.path, QUANTIZATIONS[name]), signature=key).data
+            for name in asked.quantizations
+        }
+    except ConversionError as error:
+        if loop := _LOOP.search(str(error)):
+            raise ConversionError(
+                f"{loop[2]} is a recurrent layer, whose {loop[1]} has no LiteRT builtin. Bring the model's "
+                ".keras or .h5 file: there recurrent layers are found and become loops of builtins"
+            ) from error
+        raise
 
     def reference(inputs: Arrays) -> Arrays:
         results = function(**{name: tf.constant(value) for name, value in inputs.items()})

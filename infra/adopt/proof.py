@@ -100,6 +100,7 @@ def prove_rows(
         given = tensors if model.inputs[0].dtype == STRING else prepared
         results = source({tensor.name: _array(tensor) for tensor in given})
         size = tensors[0].shape[0]
+        _check_outputs(outputs, size)
         found.append([_array(tensor).reshape(size, -1) for tensor in outputs])
         expected.append([np.asarray(results[tensor.name]).reshape(size, -1) for tensor in outputs])
     before, after = _joined(expected), _joined(found)
@@ -109,6 +110,15 @@ def prove_rows(
     labelled = task if len(found[0]) == 1 else "prediction"
     parity, disagreed = compare(lambda _: before, lambda _: after, list(before), gate, labelled)
     return Candidate(draft.quantization, data, parity, disagreed), task, names
+
+
+def _check_outputs(outputs: Sequence[Tensor], size: int) -> None:
+    for tensor in outputs:
+        if tensor.shape[:1] != (size,):
+            raise ConversionError(
+                f"the output {tensor.name!r} has the shape {list(tensor.shape)} for {size} instances: its "
+                "first dimension should count them. Convert the model again so that it answers row by row"
+            )
 
 
 def _interpreted(data: bytes) -> Reference:

@@ -73,8 +73,18 @@ keep("cnn", {"image": image}, {"scores": cnn.predict(image, verbose=0)})
 steps = random.normal(size=(10, 6, 2)).astype("float32")
 rnn = keras.Sequential([L.Input((6, 2), name="steps"), L.LSTM(4), L.Dense(1, name="value")])
 rnn.save(FOLDER / "rnn.keras")
+rnn.export(FOLDER / "rnn", verbose=False)
 keep("rnn", {"steps": steps}, {"value": rnn.predict(steps, verbose=0)})
 keras.Sequential([L.Input((2,)), L.Lambda(lambda x: x * 2)]).save(FOLDER / "lambda.keras")
+
+
+@keras.saving.register_keras_serializable()
+class Own(L.Layer):
+    def call(self, x):
+        return x * 2
+
+
+keras.Sequential([L.Input((2,)), Own()]).save(FOLDER / "own_layer.keras")
 square = L.Input((2, 2), name="square")
 keras.Model(square, keras.ops.inv(square)).save(FOLDER / "inverse.keras")
 
@@ -141,6 +151,8 @@ write("batch_of_two", {"serving_default": function(lambda x: {"y": x + 1.0}, spe
 write("scalar", {"serving_default": function(lambda x: {"y": x + 1.0}, spec("x", []))})
 uneven = function(lambda x, y: {"z": x + tf.reduce_sum(y)}, spec("x", [1, 2]), spec("y", [3]))
 write("uneven", {"serving_default": uneven})
+whole = function(lambda x: {"mean": tf.reduce_mean(x)}, spec("x", [None, 3]))
+write("one_for_all", {"serving_default": whole})
 large = function(lambda x: {"y": tf.reduce_mean(x, axis=[1, 2])}, spec("x", [None, 1100, 1000]))
 write("large", {"serving_default": large})
 

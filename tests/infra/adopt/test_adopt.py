@@ -223,6 +223,9 @@ def test_it_tells_what_it_does(brought: Path, place: Workspace) -> None:
         ("scalar.tflite", ["the input 'x' is a single number", "as [1] or [n]"]),
         ("uneven.tflite", ["count instances differently (y [3], x [1, 2])", "free batch"]),
         ("large.tflite", ["one instance has 4,400,000 bytes (x float32 [-1, 1100, 1000])", "4,194,304"]),
+        ("one_for_all.tflite", ["the output 'mean' has the shape [] for 1 instances", "row by row"]),
+        ("rnn", ["/lstm", "is a recurrent layer, whose TensorListReserve", "Bring the model's .keras"]),
+        ("own_layer.keras", ["it holds the class 'Own'", "makes a SavedModel"]),
         ("own_code.skops", ["types that skops does not know as safe (posixpath.basename)", "--trust"]),
         ("inverse.keras", ["no LiteRT builtin does tf.MatrixInverse", "inv", "Use layers that"]),
         ("lambda.keras", ["its framework can't read it", "Lambda", "--trust"]),
@@ -241,6 +244,9 @@ def test_refusals_name_the_place_and_the_remedy(
 def test_labels_have_to_fit(brought: Path, place: Workspace) -> None:
     with pytest.raises(AdoptError, match="2 labels were given, and its first output has 3 scores"):
         adopt(brought / "bare.tflite", "bare", place, labels=["a", "b"])
+    for labels in (["a", "", "b"], ["a", "b", "a"]):
+        with pytest.raises(AdoptError, match="not all different, or one is empty"):
+            adopt(brought / "bare.tflite", "bare", place, labels=labels)
 
 
 def test_a_bad_sample_names_its_row(brought: Path, place: Workspace, tmp_path: Path) -> None:
@@ -248,6 +254,8 @@ def test_a_bad_sample_names_its_row(brought: Path, place: Workspace, tmp_path: P
     sample.write_text("[1, 2, 3]\n[1, 2\n")
     with pytest.raises(AdoptError, match="row 2 is not JSON"):
         adopt(brought / "bare.tflite", "bare", place, sample=sample)
+    with pytest.raises(AdoptError, match=r"none\.csv can't be read"):
+        adopt(brought / "bare.tflite", "bare", place, sample=tmp_path / "none.csv")
 
 
 def damaged(whole: bytes, chance: random.Random) -> bytes:
