@@ -72,6 +72,7 @@ async def _serve(
         stack.callback(ledger.close)
         keys = stack.enter_context(contextlib.closing(workspace.keys()))
         usage = stack.enter_context(contextlib.closing(workspace.usage()))
+        accounts = stack.enter_context(contextlib.closing(workspace.accounts()))
         access_log = stack.enter_context(contextlib.closing(AccessLog(workspace.access_log)))
         limits = Limits(lambda customer, plan, month: _calls_so_far(usage, customer, plan, month))
         api = create_app(
@@ -81,6 +82,7 @@ async def _serve(
                 catalog=models,
                 usage=usage,
                 proofs=Proofs(workspace.seals(), ledger.get),
+                accounts=accounts,
                 book=workspace.plan_book(),
                 limits=limits,
                 now_ms=lambda: time.time_ns() // 1_000_000,

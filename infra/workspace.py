@@ -5,7 +5,7 @@
       plans/         every plan version that was ever in force
       plans-in-force/ since when which of them is
       invoices/      the books: closed invoices, credit notes, and the rows they were made of
-      ledger.db      usage rows: what invoices are made of
+      ledger.db      usage rows: what invoices are made of; wallets and what calls hold of them
       keys.db        key records (never keys) and the plans in force
       customers.db   who the customers are; the one file with personal data
       seals/         signed roots over each day's calls, a customer at a time, and the public keys to them
@@ -36,6 +36,7 @@ from functions.metering.accesslog import FolderLog
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite_accounts import SqliteAccounts
 from models.registry import Registry
 from models.store import LocalStore
 
@@ -121,6 +122,10 @@ class Workspace:
     def log(self) -> FolderLog:
         """What the server has logged of every answer."""
         return FolderLog(self.access_log)
+
+    def accounts(self) -> SqliteAccounts:
+        """Wallets, and what months have used of their limits."""
+        return SqliteAccounts(str(self.ledger_file))
 
     def keys(self) -> SqliteKeys:
         """API keys and the plans in force."""

@@ -12,6 +12,7 @@ from functions.access.keys import KeyRecord
 from functions.billing.plans import PlanBook
 from functions.calls.core import Limits
 from functions.calls.dialect import ModelView
+from functions.metering.accounts import Accounts
 from functions.metering.proofs import Proofs
 from functions.metering.usage import UsageReader
 
@@ -39,6 +40,7 @@ class Context:
     catalog: Catalog
     usage: UsageReader
     proofs: Proofs
+    accounts: Accounts
     book: PlanBook
     limits: Limits | None
     now_ms: Callable[[], int]

@@ -244,3 +244,33 @@ class SealingKeyList(BaseModel):
     """All keys that seals were ever signed with."""
 
     keys: list[SealingKey]
+
+
+class Limit(BaseModel):
+    """A limit that holds to the call: the quota counts calls, the spend cap money, as decimal strings."""
+
+    limit: str = Field(examples=["quota", "spend_cap"])
+    month: str = Field(examples=["2026-11"])
+    most: str
+    used: str
+    left: str
+
+
+class WalletEntry(BaseModel):
+    """What was put into a wallet or settled with it; the calls themselves are in the usage."""
+
+    kind: str = Field(examples=["top-up", "settlement"])
+    reference: str
+    amount: str
+    reason: str
+    made_at: str
+
+
+class Wallet(BaseModel):
+    """What is left to the caller's key; money is decimal strings, exact, in major units."""
+
+    plan: str = Field(examples=["prepaid@5f0c7a3e91b2"])
+    currency: str
+    balance: str | None = Field(description="null on a plan that is paid by invoice")
+    limits: list[Limit]
+    entries: list[WalletEntry] = Field(description="The latest first, 100 at most")

@@ -26,6 +26,7 @@ from functions.calls.gateway import TEXT
 from functions.metering.archive import Archive
 from functions.metering.archived import ArchiveUsage
 from functions.metering.dynamodb import DynamoDbLedger
+from functions.metering.dynamodb_accounts import DynamoDbAccounts
 from functions.metering.proofs import Proofs
 from functions.metering.seals import Seals
 from models.registry import Registry
@@ -46,6 +47,7 @@ _app = create_app(
         catalog=PublishedModels(Registry(Bucket(_set.models_bucket, _set.region, "models/")), _set.models),
         usage=ArchiveUsage(_archive),
         proofs=Proofs(Seals(_archive.bucket), DynamoDbLedger(_set.ledger_table, _dynamodb).get),
+        accounts=DynamoDbAccounts(_set.accounts_table, _dynamodb),
         book=PlanBook(Bucket(_set.models_bucket, _set.region)),
         limits=None,  # the gateway's
         now_ms=lambda: time.time_ns() // 1_000_000,

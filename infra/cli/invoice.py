@@ -94,6 +94,7 @@ def close(
     from functions.billing.citations import Citations
     from functions.billing.closing import close_month
     from functions.billing.invoices import plans_held
+    from functions.billing.settling import settle
     from infra.evidence import what_to_leave_out
 
     _check_month(month)
@@ -108,9 +109,13 @@ def close(
         held = plans_held(keys.list(), month, book.in_force)
         prover = Citations(ours, place.seals(), sealer)
         invoices = close_month(month, usage, book, held, ours, now_ms, left_out, prover)
+    with closing(place.accounts()) as accounts:
+        settled = settle(month, ours, book, accounts, now_ms)
     if as_json:
         return print_json({"month": month, "status": "closed", "left_out": left_out, "invoices": invoices})
     show(f"{month} is closed: {len(invoices)} invoices, {len(left_out)} calls left out.")
+    if settled:
+        show(f"{len(settled)} wallet entries posted; see `payphone wallet show CUSTOMER`.")
     if invoices:
         show(_list_table(invoices, names_by_id(place)))
 
@@ -196,6 +201,7 @@ def credit(
     Example: payphone invoice credit payphone-000001 --amount 5 --reason "goodwill"
     """
     from functions.billing.closing import credit_amount, credit_calls
+    from functions.billing.settling import settle
 
     place, now_ms = context.place(ctx, stage), context.now_ms()
     ours = books(ctx, place)
@@ -207,6 +213,8 @@ def credit(
         note = credit_calls(number, calls, reason, ours, place.plan_book(), now_ms)
     else:
         note = credit_amount(number, _amount(amount or ""), reason, ours, now_ms)
+    with closing(place.accounts()) as accounts:
+        settle(note["month"], ours, place.plan_book(), accounts, now_ms)
     if as_json:
         return print_json(note)
     show(f"Credit note {note['number']} to {number}: {money(note['total'])} {note['currency']}.")

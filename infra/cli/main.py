@@ -32,6 +32,7 @@ from infra.cli import (
     serve,
     usage,
     verify,
+    wallet,
 )
 from infra.cli.console import report
 from infra.cli.context import DEFAULT_SERVICE, DEFAULT_STATE, Places
@@ -44,8 +45,8 @@ EPILOG = (
 
 # As one meets them.
 ORDER = (
-    *("quickstart", "model", "predict", "serve", "customer", "key", "usage", "price", "quote", "invoice"),
-    *("reconcile", "seal", "receipts", "verify"),
+    *("quickstart", "model", "predict", "serve", "customer", "key", "wallet", "usage", "price", "quote"),
+    *("invoice", "reconcile", "seal", "receipts", "verify"),
     *("layer", "deploy", "diff", "destroy", "archive", "doctor"),
 )
 
@@ -107,6 +108,7 @@ app.add_typer(model.app, name="model")
 app.command()(predict.predict)
 app.add_typer(customer.app, name="customer")
 app.add_typer(key.app, name="key")
+app.add_typer(wallet.app, name="wallet")
 app.command()(usage.usage)
 app.command()(price.price)
 app.command()(quote.quote)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,6 +57,7 @@ def reconcile(
 def _credit(place: Place, books: Books, report: Report, now_ms: int) -> list[dict[str, Any]]:
     """Credit the calls that must not be billed, on the invoices that bill them."""
     from functions.billing.closing import credit_calls
+    from functions.billing.settling import settle
     from infra.evidence import billed_rows
 
     wrong: dict[str, list[str]] = {}
@@ -64,7 +66,10 @@ def _credit(place: Place, books: Books, report: Report, now_ms: int) -> list[dic
             wrong.setdefault(number, []).append(row.call_id)
     reason = "calls that were billed and, by the access log, should not have been"
     book = place.plan_book()
-    return [credit_calls(number, calls, reason, books, book, now_ms) for number, calls in wrong.items()]
+    notes = [credit_calls(number, calls, reason, books, book, now_ms) for number, calls in wrong.items()]
+    with closing(place.accounts()) as accounts:
+        settle(report.month, books, book, accounts, now_ms)
+    return notes
 
 
 def _document(

@@ -15,10 +15,12 @@ from typing import Any
 
 from functions.aws.credentials import Credentials
 from functions.aws.s3 import Bucket
+from functions.aws.service import dynamodb_in
 from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.metering.archive import Archive
 from functions.metering.archived import ArchiveUsage
+from functions.metering.dynamodb_accounts import DynamoDbAccounts
 from functions.metering.kms import KmsSigner
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
@@ -83,6 +85,10 @@ class Stage:
             self.outputs["SealingKey"], lambda operation, document: _ask(asked[operation], document)
         )
         yield Sealer(self.seals(), self.archive(), signer)
+
+    def accounts(self) -> DynamoDbAccounts:
+        """Wallets, and what months have used of their limits."""
+        return DynamoDbAccounts(self.outputs["AccountsTable"], dynamodb_in(self.target.region, Operator()))
 
     def log(self) -> StageLog:
         """What the gateway has logged of every answer."""
