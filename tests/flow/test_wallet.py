@@ -1,4 +1,4 @@
-"""Money before calls, over HTTP and through the command line: top up, call, run dry, close the month, agree."""
+"""Money before calls, over HTTP and by command: top up, call, run dry, close the month, agree."""
 
 import json
 import subprocess
