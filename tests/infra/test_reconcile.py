@@ -388,6 +388,41 @@ def test_units_that_change_after_closing_are_found(service):
     assert (finding.what, finding.call) == ("changed", "gw:a11")
 
 
+def seal(service):
+    with service.place.sealing() as sealer:
+        return [sealer.seal(day).day for day in sealer.due(END + 3 * DAY_MS)]
+
+
+def test_what_the_log_does_not_say_of_a_row_its_seal_does(service):
+    """Units are in no log line: from its seal on, a row can't be changed or taken away unseen."""
+    assert len(seal(service)) == CALLS // 2
+    assert service.findings() == ()
+    service.sql("UPDATE call SET units = 99 WHERE call_id = ?", "gw:a11")
+    service.sql("DELETE FROM call WHERE call_id = ?", "gw:a12")
+    assert service.names() == [("changed", "gw:a11"), ("unbilled", ""), ("unknown", "gw:a12")]
+    report = examine(service.place, service.books, MONTH)
+    assert report.left_out == {"gw:a11": "changed"}
+    assert sum(Decimal(d["total"]) for d in service.close()) == FAIR - 1
+    assert examine(service.place, service.books, MONTH, "cus_b").findings == ()  # left out, so settled
+
+
+def test_a_seal_that_was_tampered_with_is_found(service):
+    seal(service)
+    index = next(service.place.root.glob("seals/index/*/*.json"))
+    text = index.read_text()
+    index.write_text(text.replace('"signature": "', '"signature": "A', 1))
+    assert {what for what, _ in service.names()} == {"seal"}
+    index.write_text(text.replace('"root": "', '"root": "0', 1))
+    assert {what for what, _ in service.names()} == {"seal"}
+    index.write_text("{}")
+    assert {what for what, _ in service.names()} == {"seal"}
+    index.write_text(text)
+    next(service.place.root.glob("seals/2026-10/2026-10-01/cus_a*")).unlink()
+    assert service.findings() == ()  # the root says that all is there
+    service.sql("UPDATE call SET units = 99 WHERE call_id = ?", "gw:a0")
+    assert {what for what, _ in service.names()} == {"seal"}
+
+
 def test_a_late_row_is_named_until_it_is_on_the_next_invoice(service):
     service.close()
     late = service.row(1)._replace(call_id="gw:late", attempts=("late",), started_at=START + 5)

@@ -1,9 +1,11 @@
-"""Any sequence of calls, replays, failures, plan changes, closes and credit notes keeps the books right.
+"""Any sequence of calls, replays, failures, plan changes, top-ups, closes, credits keeps the books right.
 
-The model is a list of what was answered. Prices are worked out here call by call, in exact
+The model is a list of what was answered, and of what was put into a wallet. Whatever is closed is verified
+as its customer would, by the receipts of all his answers. Prices are worked out here call by call, in exact
 fractions, by code that shares nothing with the product's.
 """
 
+import json
 import shutil
 import tempfile
 from contextlib import closing
@@ -24,16 +26,28 @@ from hypothesis.stateful import (
 )
 
 from functions.billing.books import Books
+from functions.billing.citations import Citations
 from functions.billing.closing import audit, close_month, credit_calls
+from functions.billing.holds import compile_holds
 from functions.billing.plans import Plan, PlanBook
+from functions.billing.verify import Evidence, verify
+from functions.metering.accounts import Entry
+from functions.metering.canonical import receipt_of
 from functions.metering.event import UsageEvent, call_identity
-from functions.metering.ledger import Billed, Replayed
+from functions.metering.ledger import Billed, Insufficient, Replayed
+from functions.metering.proofs import Proofs
+from functions.metering.sealing import Sealer
+from functions.metering.seals import Seals
+from functions.metering.signing import FolderSigner
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite_accounts import SqliteAccounts
+from functions.metering.terms import holds_of, wallet_account
 from functions.metering.usage import month_of, month_span
 from models.store import LocalStore
 
 MONTHS = [f"2026-{number:02}" for number in range(1, 10)]
 CUSTOMERS = ("cus_a", "cus_b")
+PREPAID = "cus_w"
 FREE, CREDIT, TAX = 3, 4, 20
 HOUR = 3_600_000
 
@@ -50,6 +64,25 @@ def plan(cents: int, per_unit: int) -> Plan:
             "free_calls": FREE,
             "prices": prices,
             "prepaid_credit": CREDIT,
+            "taxes": [{"name": "VAT", "percent": TAX}],
+        }
+    )
+
+
+def prepaid_plan(cents: int) -> Plan:
+    return Plan.model_validate(
+        {
+            "name": "wallet",
+            "currency": "USD",
+            "prepaid": True,
+            "price_per_call": str(Decimal(cents) / 1000),
+            "prices": [
+                {
+                    "kind": "batch",
+                    "per": "unit",
+                    "price": str(Decimal(cents) / 7000 // Decimal("1e-9") / 10**9),
+                }
+            ],
             "taxes": [{"name": "VAT", "percent": TAX}],
         }
     )
@@ -75,18 +108,38 @@ class Sequence(RuleBasedStateMachine):
         self.voided: set[str] = set()
         self.credited: set[str] = set()
         self.frozen: dict[str, bytes] = {}
+        self.prepaid = prepaid_plan(500)
+        self.book.publish(self.prepaid)
+        self.put_in = 0
+        self.held: dict[str, int] = {}
+        self.accounts = SqliteAccounts(str(self.folder / "ledger.db"))
+        self.seals = Seals(LocalStore(self.folder))
+        self.signer = FolderSigner(self.folder / "sealing-keys")
+        self.pinned = self.signer.key
 
     def teardown(self) -> None:
         self.ledger.close()
+        self.accounts.close()
         shutil.rmtree(self.folder)
 
     def _event(self, customer: str, kind: str, units: int, key: str | None, started: int) -> UsageEvent:
         self.attempts += 1
-        attempt = f"a{self.attempts}"
+        attempt, plan = f"a{self.attempts}", self.prepaid if customer == PREPAID else self.plan
         return UsageEvent(
             call_identity(customer, attempt, key), (attempt,), f"key_{customer}_{self.rotations}",
-            customer, self.plan.version, "sentiment", "1", kind, units, 10, started, f"f{key}" if key else "",
+            customer, plan.version, "sentiment", "1", kind, units, 10, started, f"f{key}" if key else "",
+            nonce=f"{self.attempts:032x}",
         )  # fmt: skip
+
+    def _holds(self, event: UsageEvent):
+        """What the call's plan makes it hold, and how much that is by our own reckoning."""
+        if event.customer != PREPAID:
+            return None, 0
+        plan = self.book.get(event.plan)
+        units = event.units if event.kind == "batch" else 1
+        price = Fraction(plan.prices[0].price if event.kind == "batch" else plan.price_per_call)
+        each = price * (100 + TAX) / 100 * 10**9
+        return holds_of(compile_holds(plan).holds), units * -(-each.numerator // each.denominator)
 
     def _books(self) -> Books:
         return Books(self.store, "Payphone")
@@ -115,16 +168,56 @@ class Sequence(RuleBasedStateMachine):
         self.fresh = True
         return multiple(*made)
 
+    @rule(cents=st.integers(1, 3000))
+    def top_up(self, cents):
+        entry = Entry(f"t{self.attempts}-{self.put_in}", cents * 10**7, "top-up", self.clock)
+        for _ in range(2):  # a payment that is told of twice is one
+            self.accounts.post(wallet_account(PREPAID, "USD"), entry)
+        self.put_in += entry.amount
+
+    @rule(
+        target=billed,
+        calls=st.lists(
+            st.tuples(st.sampled_from(["predict", "batch"]), st.integers(1, 9), st.booleans()),
+            min_size=1,
+            max_size=6,
+        ),
+    )
+    def prepaid_call(self, calls):
+        """Calls that a wallet pays, all on their way at once: as many as it can bear."""
+        started = month_span(MONTHS[self.month])[0]
+        events = []
+        for kind, units, keyed in calls:
+            self.clock += 1
+            key = f"k{self.clock}" if keyed else None
+            events.append(self._event(PREPAID, kind, units, key, started + self.clock * 1000))
+        tickets = [self.ledger.append(event, self._holds(event)[0]) for event in events]
+        made = []
+        for event, ticket in zip(events, tickets, strict=True):
+            _, amount = self._holds(event)
+            affordable = amount <= self.put_in - sum(self.held.values())
+            outcome = ticket.outcome()
+            assert isinstance(outcome, Billed if affordable else Insufficient)
+            if affordable:
+                self.held[event.call_id] = amount
+                self.calls[event.call_id] = event
+                made.append(event)
+                self.fresh = True
+        return multiple(*made)
+
     @rule(event=billed)
     def replay(self, event):
         """The same call again: with an Idempotency-Key a replay, without one only the wire's own resend."""
         if event.fingerprint:
             self.attempts += 1
             again = event._replace(attempts=(f"a{self.attempts}",), started_at=event.started_at + HOUR)
-            outcome = self.ledger.append(again).outcome()
+            holds, amount = self._holds(again)
+            outcome = self.ledger.append(again, holds).outcome()
             if event.call_id in self.voided and isinstance(outcome, Billed):
                 self.voided.discard(event.call_id)  # it is answered after all
                 self.calls[event.call_id] = outcome.row
+                if amount:
+                    self.held[event.call_id] = amount
             else:
                 assert not isinstance(outcome, Billed)
         elif event.call_id not in self.voided:
@@ -137,11 +230,31 @@ class Sequence(RuleBasedStateMachine):
         if not self._on_invoice(event.call_id):
             self.ledger.void(event.call_id, row.attempts[0])
             self.voided.add(event.call_id)
+            self.held.pop(event.call_id, None)
 
     @rule(cents=st.integers(0, 999), per_unit=st.integers(0, 99))
     def change_plan(self, cents, per_unit):
         self.plan = plan(cents, per_unit)
         self.book.publish(self.plan)
+        self.prepaid = prepaid_plan(cents)
+        self.book.publish(self.prepaid)
+
+    @precondition(lambda self: self.month > 1)
+    @rule()
+    def seal(self):
+        """The night comes; nothing of the month before last can change any more."""
+        with closing(SqliteUsage(str(self.folder / "ledger.db"))) as usage:
+            self._sealer(usage).seal(f"{MONTHS[self.month - 2]}-01")
+
+    @rule()
+    def rotate_sealing_key(self):
+        self.seals.publish(self.signer.key)
+        private, new = self.signer.successor()
+        self.seals.publish(new)
+        self.signer.replace(private)
+
+    def _sealer(self, usage) -> Sealer:
+        return Sealer(self.seals, usage, self.signer)
 
     @precondition(lambda self: self.fresh and self.month < len(MONTHS) - 1)
     @rule()
@@ -149,9 +262,14 @@ class Sequence(RuleBasedStateMachine):
         """Close the month, twice, and go on to the next one."""
         for _ in range(2):
             with closing(SqliteUsage(str(self.folder / "ledger.db"))) as usage:
-                issued = close_month(MONTHS[self.month], usage, self.book, {}, self._books(), self.clock)
+                books = self._books()
+                prover = Citations(books, self.seals, self._sealer(usage))
+                issued = close_month(
+                    MONTHS[self.month], usage, self.book, {}, books, self.clock, None, prover
+                )
         for document in issued:
             self._check_sums(document)
+            self._check_receipts(document)
         end = month_span(MONTHS[self.month])[1]
         live = {call for call, event in self.calls.items() if event.started_at < end} - self.voided
         assert live <= self._billed_ids()  # nothing is lost; a call that is voided later stays on its invoice
@@ -176,6 +294,16 @@ class Sequence(RuleBasedStateMachine):
         """Everything is opened anew, as after a crash."""
         self.ledger.close()
         self.ledger = SqliteLedger(str(self.folder / "ledger.db"))
+
+    def _check_receipts(self, document) -> None:
+        """Every answer's receipt is proven, and all that the invoice bills is."""
+        proofs = Proofs(self.seals, self.ledger.get)
+        rows = {row.call_id for row in self._books().rows(document)}
+        kept = [(call, receipt_of(row)) for call, row in self.calls.items() if call in rows]
+        found = [proofs.find(document["customer"], call, receipt[:10]).document() for call, receipt in kept]
+        verdict = verify(json.loads(json.dumps(document)), Evidence(kept, found), [self.pinned])
+        assert verdict.wrong == ()
+        assert verdict.proven == verdict.calls == len(rows)
 
     def _billed_ids(self) -> set[str]:
         books = self._books()
@@ -208,14 +336,14 @@ class Sequence(RuleBasedStateMachine):
             month = month_of(row.started_at)
             free[month] = free.get(month, 0) + 1
             late = "" if month == document["month"] else month
-            terms = {(p.kind, p.per): Fraction(p.price) for p in self.book.get(row.plan).prices}
-            each = Fraction(self.book.get(row.plan).price_per_call)
-            parts = {"call": terms["batch", "call"] if row.kind == "batch" else each}
-            if row.kind == "batch" and ("batch", "unit") in terms:
-                parts["unit"] = terms["batch", "unit"] * row.units
+            plan = self.book.get(row.plan)
+            terms = {p.per: Fraction(p.price) for p in plan.prices}
+            parts = {"call": Fraction(plan.price_per_call)}
+            if row.kind == "batch":
+                parts = {per: price * (row.units if per == "unit" else 1) for per, price in terms.items()}
             for per, amount in parts.items():
                 line = (row.plan, row.kind, per, late)
-                exact[line] = exact.get(line, Fraction(0)) + (0 if free[month] <= FREE else amount)
+                exact[line] = exact.get(line, Fraction(0)) + (0 if free[month] <= plan.free_calls else amount)
         cents = {line: int(amount * 100 + Fraction(1, 2)) for line, amount in exact.items()}
         found = {
             (line["plan"], line["kind"], line["per"], line.get("late", "")): int(
@@ -224,9 +352,17 @@ class Sequence(RuleBasedStateMachine):
             for line in document["lines"]
         }
         assert found == cents
-        net = sum(cents.values()) - sum(int(Decimal(c["amount"]) * 100) for c in document["credits"])
+        credit = sum(int(Decimal(c["amount"]) * 100) for c in document["credits"])
+        paid = credit if document["customer"] == PREPAID else 0  # from the wallet, taxes and all
+        net = sum(cents.values()) - (credit - paid)
         taxed = net + int(Fraction(net * TAX, 100) + Fraction(1, 2))
-        assert int(Decimal(document["total"]) * 100) == taxed
+        assert int(Decimal(document["total"]) * 100) == taxed - paid
+        assert document["customer"] != PREPAID or taxed == paid
+
+    @invariant()
+    def the_wallet_has_what_was_put_in_less_what_live_calls_hold_and_never_less_than_nothing(self):
+        balance = self.accounts.balance(wallet_account(PREPAID, "USD"))
+        assert balance == self.put_in - sum(self.held.values()) >= 0
 
     @invariant()
     def each_call_is_billed_at_most_once(self):
@@ -247,7 +383,7 @@ class Sequence(RuleBasedStateMachine):
 
     @invariant()
     def credit_is_never_overspent_and_no_invoice_turns_around(self):
-        spent = dict.fromkeys(CUSTOMERS, Decimal(0))
+        spent = dict.fromkeys((*CUSTOMERS, PREPAID), Decimal(0))
         left: dict[str, Decimal] = {}
         for document in self._books().documents():
             is_note = document["type"] == "credit_note"
@@ -255,7 +391,7 @@ class Sequence(RuleBasedStateMachine):
             spent[document["customer"]] += sign * sum(Decimal(c["amount"]) for c in document["credits"])
             number = document["invoice"] if is_note else document["number"]
             left[number] = left.get(number, Decimal(0)) + sign * Decimal(document["total"])
-            assert 0 <= spent[document["customer"]] <= CREDIT
+            assert 0 <= spent[document["customer"]] <= CREDIT or document["customer"] == PREPAID
         assert all(amount >= 0 for amount in left.values())
 
     @precondition(lambda self: self.month)

@@ -5,9 +5,12 @@ import importlib
 import io
 import itertools
 import json
+import signal
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +26,7 @@ from functions.metering.usage import month_span
 NOVEMBER = month_span("2026-11")
 NOON = 1_795_435_200_000
 HOUR = 3600 * 1000
+ROOT = Path(__file__).parents[4]
 LATER = NOVEMBER[1] + 28 * HOUR
 
 
@@ -119,6 +123,53 @@ def test_if_s3_takes_nothing_the_whole_batch_comes_again(load, aws, make_row, ch
     aws.setenv("PAYPHONE_ARCHIVE_BUCKET", "nowhere")
     with pytest.raises(Exception, match="NoSuchBucket"):
         load("meter").handler({"Records": [change(make_row())]}, Context())
+
+
+METER = """
+import json, os, signal, sys
+from types import SimpleNamespace
+from functions.aws.s3 import Bucket
+from functions.handlers import meter
+
+before, left = sys.argv[1] == "before", int(sys.argv[2])
+put = Bucket.put
+
+def dying(bucket, name, data):
+    global left
+    left -= 1
+    if left == 0 and before:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(bucket, name, data)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Bucket.put = dying
+context = SimpleNamespace(
+    function_name="meter", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="r",
+    get_remaining_time_in_millis=lambda: 1000,
+)
+assert meter.handler(json.load(sys.stdin), context) == {"batchItemFailures": []}
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_kill_9_of_the_meter_at_each_write_loses_and_doubles_nothing(
+    archive, ledger_table, make_row, change, moment
+):
+    """The stream sends the batch again until an answer comes; here with another record, as a stream may."""
+    rows = [make_row(at=NOON + n * 24 * HOUR) for n in range(3)]
+    records = [change(row) for row in rows]
+    died = 0
+    for at in range(1, 6):
+        batch = json.dumps({"Records": records[: 2 + at]})
+        command = [sys.executable, "-c", METER, moment, str(at)]
+        done = subprocess.run(command, input=batch, text=True, cwd=ROOT, capture_output=True, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        died += 1
+    assert died == 3
+    assert list(ArchiveUsage(archive).rows(*NOVEMBER)) == rows
 
 
 @pytest.fixture
