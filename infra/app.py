@@ -34,6 +34,14 @@ from infra.stacks.parts import Common
 from infra.stacks.serving import Serving
 from infra.stacks.storage import Storage
 
+# Exports between the stacks are as CDK has always made them; unsaid, it warns at each synthesis.
+# The CDK CLI would add metadata to each resource, by which its templates and ours would never be the same.
+CONTEXT = {
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
+    "aws:cdk:enable-path-metadata": False,
+    "aws:cdk:enable-asset-metadata": False,
+}
+
 
 def build(app: cdk.App, target: Target, settings: Settings, packed: Packed, live: Mapping[str, Live]) -> None:
     """Put the stacks of a stage into an app, in the order they are deployed in."""
@@ -54,7 +62,7 @@ def synthesize(
     folder: Path | None, target: Target, settings: Settings, packed: Packed, live: Mapping[str, Live]
 ) -> Path:
     """Write the cloud assembly, into `folder` or where the CDK CLI asked for it; gives its folder."""
-    app = cdk.App(outdir=str(folder) if folder else None, analytics_reporting=False)
+    app = cdk.App(outdir=str(folder) if folder else None, analytics_reporting=False, post_cli_context=CONTEXT)
     build(app, target, settings, packed, live)
     return Path(app.synth().directory)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from functools import cache
+from itertools import chain
 
 from functions.billing.amounts import instant_text
 from functions.billing.books import CREDIT_NOTE, Books
@@ -21,6 +22,7 @@ from functions.billing.reconcile import (
     compare_invoices,
 )
 from functions.billing.sealed import compare_seals
+from functions.metering.accesslog import AccessRecord
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import REPLAY_WINDOW_MS
 from functions.metering.usage import month_of, month_span
@@ -31,23 +33,27 @@ WINDOW = (-REPLAY_WINDOW_MS, REPLAY_WINDOW_MS)
 
 
 def examine(place: Place, books: Books, month: str, customer: str | None = None) -> Report:
-    """Hold a month's log and ledger against each other."""
+    """Hold a month's log and ledger against each other.
+
+    Where the log has no line of a call, what its function has said of it stands in, if there is that.
+    """
     start, end = (instant + off for instant, off in zip(month_span(month), WINDOW, strict=True))
     with closing(place.keys()) as keys:
         customer_of = {key.key_id: key.customer for key in keys.list()}
     log = place.log()
     owners = Owners(customer_of, _published(place.plan_book()))
-    done = settled(books)
+    done, watermark = settled(books), log.watermark()
     with closing(place.usage()) as usage:
-        report = compare(
-            month,
-            log.read(start, end),
-            usage.rows(start, end),
-            owners,
-            log.watermark(),
-            customer=customer,
-            settled=done,
-        )
+
+        def compared(further: Sequence[AccessRecord] = ()) -> Report:
+            records = chain(log.read(start, end), further)
+            rows = usage.rows(start, end)
+            return compare(month, records, rows, owners, watermark, customer=customer, settled=done)
+
+        report = compared()
+        if unproven := set(report.unproven):
+            further = [*log.results(row for row in usage.rows(start, end) if row.call_id in unproven)]
+            report = compared(further) if further else report
         sealed = compare_seals(month, place.seals(), usage.rows(*month_span(month), customer), customer)
     sealed = [each for each in sealed if each.call not in done]
     changed = {each.call: CHANGED for each in sealed if each.what == CHANGED}

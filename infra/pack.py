@@ -28,6 +28,11 @@ from models.registry import Registry, UnknownModel
 
 HANDLERS = ("predict", "control", "meter", "seal")
 WEB_HANDLERS = ("control", "meter", "seal")
+LONGEST_NAME = 64
+
+
+class NameTooLong(ValueError):
+    """No Lambda function can have the name that a model's would have on this stage."""
 
 
 class PackedModel(NamedTuple):
@@ -51,8 +56,15 @@ class Packed(NamedTuple):
 def pack(settings: Settings, registry: Registry, target: Target, folder: Path) -> Packed:
     """Pack the live version of each served model, and the functions; OverBudget before any deploy.
 
-    UnknownModel says which model is not published yet.
+    UnknownModel says which model is not published yet; NameTooLong.
     """
+    for name in settings.models.serve:
+        function = target.function(name)
+        if len(function) > LONGEST_NAME:
+            raise NameTooLong(
+                f"{name} is too long a name on the stage {target.stage}: its function would be {function}, "
+                f"{len(function)} characters, and Lambda takes {LONGEST_NAME}"
+            )
     code = {
         name: bundle.build(f"functions.handlers.{name}", folder / "code", target.python) for name in HANDLERS
     }

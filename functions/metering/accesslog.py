@@ -13,13 +13,15 @@ import json
 import logging
 import os
 from calendar import timegm
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from threading import Lock
 from time import gmtime, strftime, strptime
 from typing import NamedTuple, Protocol
+
+from functions.metering.event import UsageEvent
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -69,6 +71,9 @@ class AccessLogReader(Protocol):
 
     def watermark(self) -> int:
         """Until when the log is complete, in milliseconds since 1970: 0 where there is none."""
+
+    def results(self, rows: Iterable[UsageEvent]) -> Iterable[AccessRecord]:
+        """What else is known of how calls were answered that the log has no line of."""
 
 
 class AccessLog:
@@ -155,6 +160,10 @@ class FolderLog:
     def read(self, start: int, end: int) -> Iterator[AccessRecord | Torn]:
         """Records of [start, end)."""
         return read(self._folder, start, end)
+
+    def results(self, rows: Iterable[UsageEvent]) -> Iterable[AccessRecord]:
+        """Nothing: the server writes its log itself, and the lines it lacks were written nowhere else."""
+        return ()
 
     def watermark(self) -> int:
         """The instant of the last line."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from functions.aws.s3 import Bucket
 from functions.metering.accesslog import DAY_MS, AccessRecord, Torn, record_from
+from functions.metering.event import UsageEvent
+from infra.cloud.result_lines import ResultLines
 
 PREFIX = "access-log/"
 MODEL_ROUTE = re.compile(r"/v[12]/models/([^/{}]+)")
@@ -26,9 +28,13 @@ SLACK_MS = 15 * 60 * 1000
 class StageLog:
     """Implements AccessLogReader. Unavailable and Rejected come from S3 as they are."""
 
-    def __init__(self, bucket: Bucket, key_ids: Mapping[str, str]) -> None:
+    def __init__(self, bucket: Bucket, key_ids: Mapping[str, str], functions: ResultLines) -> None:
         """`key_ids` has our id of each key by the gateway's."""
-        self._bucket, self._key_ids = bucket, key_ids
+        self._bucket, self._key_ids, self._functions = bucket, key_ids, functions
+
+    def results(self, rows: Iterable[UsageEvent]) -> Iterable[AccessRecord]:
+        """What the functions' own lines say of these calls."""
+        return self._functions.of(rows)
 
     def read(self, start: int, end: int) -> Iterator[AccessRecord | Torn]:
         """Records of [start, end) in milliseconds, object by object."""

@@ -28,6 +28,7 @@ from infra.cdk import outputs
 from infra.cloud.access_log import StageLog
 from infra.cloud.customers import StageCustomers
 from infra.cloud.keys import StageKeys
+from infra.cloud.result_lines import ResultLines
 from infra.rollout import NotDeployed
 from infra.target import Target
 from models.registry import Registry
@@ -92,7 +93,9 @@ class Stage:
 
     def log(self) -> StageLog:
         """What the gateway has logged of every answer."""
-        return StageLog(self.archive().bucket, self.keys().by_gateway_id())
+        to = self.target
+        lines = ResultLines(to.client("lambda"), to.client("logs"), to.function)
+        return StageLog(self.archive().bucket, self.keys().by_gateway_id(), lines)
 
     def keys(self) -> StageKeys:
         """API keys and the plans in force."""

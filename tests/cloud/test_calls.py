@@ -84,7 +84,7 @@ def test_usage_counts_the_calls_that_were_archived(cloud):
 
 def test_models_and_documentation(cloud, http):
     listed = http.get("/v1/models").json()["models"]
-    assert [(model["name"], model["version"]) for model in listed] == [("sentiment", "1")]
+    assert ("sentiment", "1") in [(model["name"], model["version"]) for model in listed]
     shown = http.get("/v1/models/sentiment").json()
     assert shown["price"]["per_call"] == "0.002"
     with cloud.http() as anybody:

@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 
 from infra import rollout, tools
-from infra.pack import Packed, pack
+from infra.pack import NameTooLong, Packed, pack
 from infra.publish import NumberTaken, publish_models
 from infra.rollout import NotDeployed
 from infra.service import load
@@ -122,6 +122,11 @@ class TestPack:
         nothing = Registry(LocalStore(tmp_path / "nothing"))
         with pytest.raises(UnknownModel, match="payphone model train pairs"):
             pack(settings, nothing, find(settings.aws), tmp_path / "build")
+
+    def test_a_name_that_no_function_can_have(self, settings, here, tmp_path):
+        long = settings.models.model_copy(update={"serve": ("a" * 50,)})
+        with pytest.raises(NameTooLong, match="and Lambda takes 64"):
+            pack(settings.model_copy(update={"models": long}), here, TARGET, tmp_path / "build")
 
     def test_over_lambdas_limit_it_stops_and_s3_goes(self, settings, here, tmp_path, monkeypatch):
         monkeypatch.setattr("layers.budget.UNZIPPED", 30_000_000)
