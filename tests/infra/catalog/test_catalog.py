@@ -2,18 +2,22 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from functions.inference import engine
 from functions.inference.answers import predictions
 from functions.inference.codec import choose_form, tensors_from_instances
-from infra.catalog.build import build_all, may_be_missing
+from infra.catalog.build import build_all
 from infra.catalog.report import figures, page
 from infra.catalog.timing import time_alone
+from infra.cli.main import app
 from infra.pipeline import Built
 from infra.progress import Progress
 from infra.workspace import Workspace
+from models.catalog import entries
 from models.catalog.entries import load_entry
 
 NAMES = ["diagnosis", "diagnosis-svm"]
@@ -91,9 +95,29 @@ def test_takes_a_row_in_order_and_by_name(built: dict[str, Built], workspace: Wo
     assert answers[0]["label"] in ("malignant", "benign")
 
 
-def test_data_that_can_t_be_had_is_said_and_never_replaced(
-    built: dict[str, Built], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+def run(workspace: Workspace, *arguments: str) -> Result:
+    """The command, on what the catalog is said to hold."""
+    return CliRunner().invoke(app, ["--state", str(workspace.root), "model", "catalog", *arguments])
+
+
+def test_the_command_ends_with_one_line_and_writes_the_page(
+    built: dict[str, Built], workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(entries, "CATALOG", {name: entries.CATALOG[name] for name in NAMES})
+    target = tmp_path / "docs" / "catalog.md"
+    result = run(workspace, "--json", "--page", str(target))
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert [item["name"] for item in json.loads(line)] == NAMES
+    assert "diagnosis Version 1 is still valid" in result.stderr
+    assert "2 models are timed" in result.stderr
+    assert target.read_text().count("curl -s ") == 2
+    assert "diagnosis-svm" in run(workspace).stdout
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package index and no address answers."""
     for name, value in {
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_EXTRA_INDEX_URL": "",
@@ -105,15 +129,22 @@ def test_data_that_can_t_be_had_is_said_and_never_replaced(
         "no_proxy": "",
     }.items():
         monkeypatch.setenv(name, value)
-    names = ["recommend", "diagnosis", "spoken-digits"]
-    made, missing = build_all(names, workspace, lambda *event: None, jobs=3)
-    assert list(made) == ["diagnosis"]
-    assert (
-        "the package recbole==1.2.1, which holds the training data, can't be downloaded"
-        in (missing["recommend"])
-    )
-    assert "put the file there yourself" in missing["spoken-digits"]
-    assert "payphone model train spoken-digits --data recordings=FILE" in missing["spoken-digits"]
-    assert str(workspace.data) in missing["spoken-digits"]
-    assert not (workspace.models / "recommend").exists()
-    assert [name for name in names if may_be_missing(name)] == ["spoken-digits"]
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(("name", "code"), [("recommend", 1), ("spoken-digits", 0)])
+def test_data_that_can_t_be_had_is_said_and_never_replaced(
+    built: dict[str, Built], workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    """What lies at an address of its own may be missing; what a package index has may not."""
+    monkeypatch.setattr(entries, "CATALOG", {key: entries.CATALOG[key] for key in (name, "diagnosis")})
+    result = run(workspace, "--json")
+    assert result.exit_code == code
+    assert [item["name"] for item in json.loads(result.stdout)] == ["diagnosis"]
+    said = {
+        "recommend": "the package recbole==1.2.1, which holds the training data, can't be downloaded",
+        "spoken-digits": "payphone model train spoken-digits --data recordings=FILE",
+    }
+    assert f"{name} is missing: " in result.stderr
+    assert said[name] in result.stderr
+    assert not (workspace.models / name).exists()

@@ -1,6 +1,6 @@
 import pytest
 
-from infra.cli.progress import StepBars
+from infra.cli.progress import ModelBars, StepBars
 from infra.progress import Progress
 
 EVENTS = [
@@ -42,3 +42,17 @@ def test_an_error_leaves_the_terminal_as_it_was(capsys, monkeypatch):
         bars.on_progress(EVENTS[0])
         raise RuntimeError
     assert capsys.readouterr().err.rindex("\x1b[?25h") > 0  # the cursor is shown again
+
+
+def test_many_models_have_a_line_each_that_is_ticked_once_it_is_published(capsys, monkeypatch):
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    with ModelBars() as bars:
+        for event in (*EVENTS, Progress("publish", "version 1 is in the registry", 1, 1, {})):
+            bars.on_model("speaker", event)
+        bars.on_model("digits", EVENTS[1])
+    lines = capsys.readouterr().err.splitlines()
+    speaker, digits = ([line for line in lines if name in line][-1] for name in ("speaker", "digits"))
+    assert "✓" in speaker
+    assert "version 1 is in the registry" in speaker
+    assert "✓" not in digits
