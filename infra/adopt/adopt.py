@@ -6,6 +6,7 @@ Nothing of the file is loaded here. Its kind is told by its first bytes; a child
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -100,9 +101,9 @@ def _run_child(order: dict[str, Any], log: Path, on_progress: OnProgress) -> lis
     log.parent.mkdir(parents=True, exist_ok=True)
     answer: dict[str, Any] = {}
     with log.open("w") as noise:
-        child = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "infra.adopt.child", json.dumps(order)],
-            stdin=subprocess.DEVNULL,
+        child = subprocess.Popen(
+            [sys.executable, "-m", "infra.adopt.child"],
+            stdin=subprocess.PIPE,  # an order may name more labels than an argument may be long
             stdout=subprocess.PIPE,
             stderr=noise,
             text=True,
@@ -111,7 +112,11 @@ def _run_child(order: dict[str, Any], log: Path, on_progress: OnProgress) -> lis
         stop = Timer(SECONDS, child.kill)
         stop.start()
         try:
+            assert child.stdin
             assert child.stdout
+            with contextlib.suppress(BrokenPipeError):  # it died before it read; its log says why
+                child.stdin.write(json.dumps(order))
+                child.stdin.close()
             for line in child.stdout:
                 said = json.loads(line)
                 if "step" in said:

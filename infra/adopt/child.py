@@ -1,6 +1,6 @@
 """The child process of `payphone model add`: opens a file that nobody vouches for, converts it and proves it.
 
-    python -m infra.adopt.child '{"path": …, "kind": …, "folder": …, …}'
+    python -m infra.adopt.child < '{"path": …, "kind": …, "folder": …, …}'
 
 A file that crashes its framework takes this process with it and no other. It leaves `artifact/` and
 request.json in the folder; its last line on standard output is one JSON object: {"notes": […]} or
@@ -245,4 +245,4 @@ def _limit_memory() -> None:
 if __name__ == "__main__":
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints from here on, in Python or C, prints to the log
-    main(json.loads(sys.argv[1]), own)
+    main(json.load(sys.stdin), own)

@@ -56,6 +56,11 @@ def catalog(
         page.write_text(written(lines, built, {name: load_entry(name) for name in built}), "utf-8")
     if not as_json:
         show(table(COLUMNS, [tuple(map(escape, cells(line))) for line in lines]))
+    for name, item in built.items():
+        version, live = item.manifest.version, place.registry().live(name)
+        if version != live:
+            hint = f"`payphone model promote {name} {version}`"
+            typer.secho(f"{name} {live} still answers calls, not {version}: {hint}", err=True)
     for name, reason in missing.items():
         typer.secho(f"{name} is missing: {reason}", err=True)
     if as_json:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from infra.cli.console import escape, size_text
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SHOWN_INPUTS = 8
 BROUGHT = "brought"
+BYTES = "bytes"
 
 
 def facts(manifest: Manifest, registry: Registry, *, is_live: bool) -> list[tuple[str, str]]:
@@ -39,6 +40,11 @@ def facts(manifest: Manifest, registry: Registry, *, is_live: bool) -> list[tupl
         # Of a brought model nothing is known but that it answers as its source does.
         *([] if manifest.family == BROUGHT else [("Held out", metric(manifest))]),
         *references,
+        *(
+            [("Training", escape(trained))]
+            if (trained := _scalars(manifest.training.get("facts", {})))
+            else []
+        ),
         (
             "Parity",
             f"{parity.rows:,} rows, label agreement {parity.agreement:.4%}, largest difference "
@@ -86,13 +92,25 @@ def _forms(manifest: Manifest, registry: Registry) -> Sequence[Sequence[TensorSp
     return (made.inputs, *getattr(made, "alternatives", ()))
 
 
+def _scalars(facts: Mapping[str, Any]) -> str:
+    """Single numbers by name; longer facts are for --json."""
+    numbers = ((key, value) for key, value in facts.items() if isinstance(value, int | float))
+    return ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in numbers)
+
+
 def _tensors(specs: Sequence[TensorSpec]) -> str:
     shown = [
-        f"{spec.name} {spec.dtype} \\[{', '.join('any' if size < 0 else str(size) for size in spec.shape)}]"
+        f"{spec.name}, a file in base64"
+        if spec.dtype == BYTES
+        else f"{spec.name} {spec.dtype} \\[{_shape(spec)}]"
         for spec in specs[:SHOWN_INPUTS]
     ]
     more = len(specs) - len(shown)
     return ", ".join([*shown, f"and {more} more"] if more else shown)
+
+
+def _shape(spec: TensorSpec) -> str:
+    return ", ".join("any" if size < 0 else str(size) for size in spec.shape)
 
 
 def _made_by(manifest: Manifest) -> dict[str, str]:

@@ -57,8 +57,8 @@ def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> F
             (model.source.predict(own.inputs, verbose=0).argmax(axis=1) == own.targets).mean()
         )
     facts = {
-        "accuracy_on_a_speaker_never_heard": unheard,
-        "mean_of_these": float(np.mean(list(unheard.values()))),
+        "accuracy_by_speaker_never_heard": unheard,
+        "mean_accuracy_on_speakers_never_heard": float(np.mean(list(unheard.values()))),
     }
     return Figures("accuracy", accuracy, len(test), {**fitted.facts, **facts})
 
