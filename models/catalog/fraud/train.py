@@ -27,7 +27,8 @@ def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> F
     tell("Reading the payments", 0, 0)
     names, rows, labels = _read(data["payments"])
     first = round(len(rows) * (1 - entry.split["held_out"]))
-    fitted = family(entry.family).fit(entry.training, Rows(rows[:first], labels[:first]), Rows([], []), tell)
+    kept = _thinned(labels[:first], entry.split["genuine"], entry.split["seed"])
+    fitted = family(entry.family).fit(entry.training, Rows(rows[kept], labels[kept]), Rows([], []), tell)
     joblib.dump(fitted.source, folder / MODEL_FILE)
     np.savez(folder / HELD_OUT_FILE, names=names, rows=rows[first:], labels=labels[first:])
     shares, truth = fitted.source.predict_proba(rows[first:]), labels[first:]
@@ -40,7 +41,7 @@ def train(entry: Entry, data: Mapping[str, Path], folder: Path, tell: Tell) -> F
         "false_alarms": int((alarm & (truth == 0)).sum()),
         f"found_at_{ALARMS}_false_alarms": _found_at(shares[:, 1], truth, ALARMS),
         "average_precision": float(average_precision_score(truth, shares[:, 1])),
-        "split": {"training": first, "held_out": len(rows) - first},
+        "split": {"before": first, "training": len(kept), "held_out": len(rows) - first},
     }
     return Figures("frauds found", found / int(truth.sum()), len(truth), facts)
 
@@ -57,6 +58,12 @@ def load(entry: Entry, folder: Path) -> Trained:
         labels=labels.tolist(),
         encoding=describe(names),
     )
+
+
+def _thinned(labels: NDArray[np.int64], genuine: float, seed: int) -> NDArray[np.int64]:
+    """The numbers of the rows to learn from: all frauds, and a share of the genuine payments."""
+    drawn = np.random.default_rng(seed).random(len(labels)) < genuine
+    return np.flatnonzero((labels == 1) | drawn)
 
 
 def _found_at(shares: NDArray[np.float64], truth: NDArray[np.int64], alarms: int) -> int:
