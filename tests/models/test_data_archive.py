@@ -10,6 +10,7 @@ import pytest
 from infra.workspace import Workspace
 from models.catalog.entries import load_entry
 from models.data import FetchError, UrlArchive, cached_path, fetch, read_archive
+from models.data import put as bring
 
 NOWHERE = "http://127.0.0.1:9/clips-1.0.tar.gz"
 CLIPS = {"b.wav": b"two", "a.wav": b"one"}
@@ -65,6 +66,19 @@ def test_anything_else_is_fetched_anew_and_without_a_way_out_says_where_it_belon
     with pytest.raises(FetchError, match=r"can't be downloaded.*put the file there yourself") as error:
         fetch(source, tmp_path)
     assert str(path) in str(error.value)
+
+
+def test_a_copy_that_somebody_has_is_taken_if_it_is_the_pinned_one(tmp_path: Path) -> None:
+    source, copy = pinned(CLIPS), tmp_path / "copy.tar.gz"
+    copy.write_bytes(pack("elsewhere/", CLIPS))
+    cache = tmp_path / "cache"
+    path = bring(source, copy, cache)
+    assert path == cached_path(source, cache) == fetch(source, cache)
+    copy.write_bytes(pack("", {"a.wav": b"other"}))
+    with pytest.raises(FetchError, match=r"copy\.tar\.gz has the SHA-256 .* was pinned"):
+        bring(source, copy, tmp_path / "empty")
+    assert not cached_path(source, tmp_path / "empty").exists()
+    assert bring(source, path, cache) == path  # the cache's own file does no harm
 
 
 def test_the_cache_folder_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,17 @@ def test_the_catalog_is_offered(payphone):
     assert f"payphone model train {sorted(CATALOG)[0]}" in text
 
 
+def test_data_from_a_file_is_named_and_checked(payphone, tmp_path):
+    train = ("model", "train", "spoken-digits", "--data")
+    assert "spoken-digits has the data recordings" in payphone.error(*train, "clips=x", code=2)
+    (tmp_path / "other.tar.gz").write_bytes(b"other")
+    said = payphone.error(*train, f"recordings={tmp_path / 'other.tar.gz'}")
+    assert "other.tar.gz has the SHA-256" in said
+    assert "no gate for quantization 'int4' (it has: auto, float32" in payphone.error(
+        "model", "train", "diagnosis", "--quantize", "int4"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
