@@ -25,13 +25,13 @@ def destroy(target: Target, *, with_data: bool, on_step: Callable[[str], None]) 
     """Remove a stage's service; gives the names of the tables and buckets that are left.
 
     The next deploy serves from those again, at another address and with new keys. NotThere if there
-    is nothing of this stage. With the data goes the sealing key, 30 days later.
+    is nothing of this stage. With the data go the stage's keys in KMS, 30 days later.
     """
     formation = target.client("cloudformation")
     storage, main = f"{target.stack}-storage", target.stack
     if not any(stack(formation, name) for name in (storage, main)):
         raise NotThere(f"there is no stage {target.stage} in {target.region}")
-    data = outputs(formation, storage)
+    data, keys = outputs(formation, storage), _keys(formation, storage)
     on_step("Closing the gateway's plans and keys")
     _close_plans(target, outputs(formation, main).get("ApiId"))
     for name in (f"{main}-billing", f"{main}-models", main):
@@ -45,7 +45,7 @@ def destroy(target: Target, *, with_data: bool, on_step: Callable[[str], None]) 
     _delete(formation, storage)
     for name in TABLES:
         _drop_table(target.client("dynamodb"), data[name])
-    if key := data.get("SealingKey"):  # KMS waits, so that a mistake can be undone
+    for key in keys:  # KMS waits, so that a mistake can be undone
         target.client("kms").schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
     for name in BUCKETS:
         _drop_bucket(target.client("s3"), data[name])
@@ -56,6 +56,15 @@ def _delete(formation: Any, name: str) -> None:
     formation.delete_stack(StackName=name)
     # Both the emulator and AWS know a deleted stack by its name for a while, and then no more.
     formation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=WAIT)
+
+
+def _keys(formation: Any, storage: str) -> list[str]:
+    """The stage's keys in KMS: the one that signs seals and, where it has one, the one that encrypts."""
+    if not stack(formation, storage):
+        return []
+    pages = formation.get_paginator("list_stack_resources").paginate(StackName=storage)
+    resources = (one for page in pages for one in page["StackResourceSummaries"])
+    return [one["PhysicalResourceId"] for one in resources if one["ResourceType"] == "AWS::KMS::Key"]
 
 
 def _close_plans(target: Target, api: str | None) -> None:

@@ -61,7 +61,8 @@ def quote(
     parts = cost_of_a_call(asked, duration, megabytes, settings.aws.machine)
     cost = sum(parts.values(), Decimal(0))
     plans = [*_margins(settings, model, cost)]
-    month = cost_of_a_month(asked, len(settings.models.serve), int(settings.aws.customer_managed_key))
+    keys = 1 + settings.aws.customer_managed_key  # the one that signs seals
+    month = cost_of_a_month(asked, len(settings.models.serve), keys)
     at_rest = sum((value for name, value in month.items() if name != METRICS), Decimal(0))
     if as_json:
         return print_json(

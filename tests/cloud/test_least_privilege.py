@@ -234,4 +234,6 @@ def test_destroying_it_keeps_what_invoices_are_made_of(strict):
     assert strict.run("destroy", "--yes", "--with-data")["kept"] == []
     assert not [n for n in strict.client("dynamodb").list_tables()["TableNames"] if "payphone" in n]
     assert not [b for b in strict.client("s3").list_buckets()["Buckets"] if "payphone" in b["Name"]]
+    key = strict.client("kms").describe_key(KeyId=strict.outputs["SealingKey"])["KeyMetadata"]
+    assert key["KeyState"] == "PendingDeletion"
     assert strict.command("destroy", "--yes").returncode == 1

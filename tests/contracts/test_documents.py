@@ -30,7 +30,7 @@ def test_every_command_is_in_the_readme():
     named = set()
     for cell in re.findall(r"^\| (.*?) \|", table, re.MULTILINE):
         group = None
-        for words in re.findall(r"`([a-z ]+)`", cell):
+        for words in re.findall(r"`([a-z -]+)`", cell):
             parts = tuple(words.removeprefix("payphone ").split())
             group = parts[:1] if len(parts) == 2 else group
             named.add(parts if words.startswith("payphone") else (*group, *parts))
@@ -52,8 +52,8 @@ def test_what_the_documents_say_it_costs_is_what_is_computed():
         assert re.search(
             rf"^\| {re.escape(name)} \| \**{value * 1_000_000:.2f}\** \|$", page, re.MULTILINE
         ), name
-    month = cost_of_a_month(prices, 1, 0)
-    more = cost_of_a_month(prices, 2, 0)[METRICS] - month[METRICS]
+    month = cost_of_a_month(prices, 1, 1)
+    more = cost_of_a_month(prices, 2, 1)[METRICS] - month[METRICS]
     rest, use = sum(v for n, v in month.items() if n != METRICS), month[METRICS]
     flat = " ".join(page.split())
     assert f"At rest a stage costs {rest:.2f} a month" in flat

@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "PAYPHONE_ACCOUNTS_TABLE": "accounts",
     "PAYPHONE_ARCHIVE_BUCKET": "archive",
     "PAYPHONE_MODELS_BUCKET": "models",
-    "PAYPHONE_SEAL_KEY": "arn:aws:kms:eu-west-1:000000000000:key/0",
+    "PAYPHONE_SEALING_KEY": "arn:aws:kms:eu-west-1:000000000000:key/0",
 }
 SCRIPT = """
 import json, sys
