@@ -263,7 +263,7 @@ class _Check:
     def _say(self, calls: list[str], said: str) -> None:
         if calls:
             some = ", ".join(calls[:3]) + (" and others" if len(calls) > 3 else "")
-            self.wrong.append(f"{len(calls):,} receipts {said.format(some)}")
+            self.wrong.append(f"Receipts: {len(calls):,} {said.format(some)}")
 
     def quantities(self) -> None:
         """Do the lines charge as many calls and units as there are?"""
@@ -316,10 +316,10 @@ class _Check:
 
 
 _UNPROVEN = (
-    "have no valid proof ({}): fetch it with `payphone receipts fetch`. Where there is none to be had, the "
+    "without a valid proof ({}). Fetch it with `payphone receipts fetch`; where there is none to be had, the "
     "call is not under the seal: its row was dropped, or the receipt is none of this service's."
 )
-_PENDING = "were not sealed yet when their proof was fetched ({}): fetch it again."
+_PENDING = "whose day was not sealed yet when the proof was fetched ({}). Fetch it again."
 
 
 def _named_rightly(key: PublicKey) -> bool:

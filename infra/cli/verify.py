@@ -55,7 +55,7 @@ def _tell(verdict: Verdict) -> None:
     proven = (
         f"{verdict.calls:,} calls billed, {verdict.proven:,} proven by your {verdict.receipts:,} receipts"
     )
-    facts = f"{proven}; {verdict.seals:,} signed roots, key {escape(', '.join(verdict.keys)) or 'none'}."
+    facts = f"{proven}; signed roots: {verdict.seals:,}, key {escape(', '.join(verdict.keys)) or 'none'}."
     head = "[bold red]does not fit[/]" if verdict.wrong else "[bold green]verified[/]"
     show(f"{named}: {head}. {facts}")
     for sentence in verdict.wrong:

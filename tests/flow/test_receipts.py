@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_said_in_a_sentence_and_by_the_exit_code(month):
     assert code == 1
     assert "does not fit" in said and "something in it was changed since" in said
     code, said, _ = payphone("verify", "invoice.json", "headers.txt", cwd=kept)
-    assert code == 1 and "5 receipts have no valid proof" in said
+    assert code == 1 and "5 without a valid proof" in said
     code, _, error = payphone("verify", "headers.txt", "headers.txt", cwd=kept)
     assert code == 1 and "is not JSON" in error
     assert payphone("verify", "nowhere.json", "headers.txt", cwd=kept)[0] == 2

@@ -28,6 +28,12 @@ td:first-child::first-letter { text-transform: uppercase }
 th { border-bottom: 1.5px solid #1a1d21; font-weight: 600 }
 td { border-bottom: 1px solid #e4e7ec }
 td small { display: block; color: #667085 }
+.seals { margin-top: 10mm; font-size: 8pt; break-inside: auto }
+.seals h2 { margin: 0; font-size: 10pt; font-weight: 600 }
+.seals td, .seals th:not(:first-child) { padding: .8mm 0 .8mm 3mm }
+.seals td:first-child { padding-left: 0; white-space: nowrap }
+.seals td:nth-child(4) { white-space: normal }
+.seals code { font-size: 6.5pt }
 .sums td { border: 0; padding-bottom: 0 }
 .sums tr:last-child td { padding-top: 2.5mm; font-size: 13pt; font-weight: 650 }
 tfoot { display: table-row-group; break-inside: avoid }
@@ -121,11 +127,25 @@ def _money(amount: str) -> str:
     return f"{'−' if amount.startswith('-') else ''}{int(whole):,}{point}{decimals}"
 
 
+def _seals(document: dict[str, Any]) -> Iterator[str]:
+    """The signed roots, which `payphone verify` holds a customer's receipts against."""
+    if not document.get("seals"):
+        return
+    yield '<section class="seals"><h2>What it rests on</h2>\n<table>\n<thead><tr><th>Seal</th><th>Calls</th>'
+    yield "<th>Billed</th><th>Signed root (Merkle tree, RFC 9162)</th><th>Key</th></tr></thead>\n<tbody>\n"
+    for seal in document["seals"]:
+        codes = "".join(f"<td><code>{escape(seal[name])}</code></td>" for name in ("root", "key"))
+        counts = f"<td>{seal['count']:,}</td><td>{seal['billed']:,}</td>"
+        yield f"<tr><td>{escape(seal['seal'])}</td>{counts}{codes}</tr>\n"
+    yield "</tbody>\n</table></section>\n"
+
+
 def _proof(document: dict[str, Any]) -> str:
     if "rows" not in document:
         return ""
     rows = document["rows"]
     return (
+        f"{''.join(_seals(document))}"
         f"<footer>Computed from {rows['count']:,} recorded calls, whose SHA-256 is<br>"
         f"<code>{rows['sha256']}</code><br>"
         "Months are UTC. An amount is rounded once a line, halves away from zero.</footer>"

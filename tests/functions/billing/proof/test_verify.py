@@ -49,7 +49,7 @@ def test_who_has_lost_receipts_is_told_how_many_calls_are_unproven(closed):
 
 def test_receipts_without_proofs_are_not_taken_for_proof(closed):
     verdict = closed.check(evidence=Evidence(closed.evidence().receipts, []))
-    assert said(verdict, "11 receipts have no valid proof")
+    assert said(verdict, "11 without a valid proof")
 
 
 # --- an operator who cheats, with the right key in his hand
@@ -63,7 +63,7 @@ def test_a_row_that_was_dropped_before_the_seal_is_missed(service):
     service.seal()
     service.close()
     verdict = service.check()
-    assert said(verdict, "1 receipts have no valid proof", rows[1].call_id)
+    assert said(verdict, "1 without a valid proof", rows[1].call_id)
     assert service.find(rows[1].call_id, day="2026-11-03") is None
 
 
@@ -175,7 +175,7 @@ def test_a_forged_receipt_or_proof_convinces_nobody(closed):
     evidence = closed.evidence()
     receipt = f"2026-11-03.{leaf_hash(b'forged').hex()}"
     verdict = closed.check(evidence=Evidence([*evidence.receipts, ("gw:forged", receipt)], evidence.proofs))
-    assert said(verdict, "1 receipts have no valid proof (gw:forged)")
+    assert said(verdict, "1 without a valid proof (gw:forged)")
     forged = copy.deepcopy(evidence.proofs[0])
     forged["row"]["units"] += 1
     body = json.dumps(forged["row"], sort_keys=True, separators=(",", ":")).encode() + b"\n"
