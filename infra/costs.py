@@ -26,7 +26,6 @@ ARCHIVED_BYTES = 150
 KEPT_MONTHS = 12
 
 ALARMS = 3  # infra/stacks/billing.py
-SEALING_KEYS = 1
 METRICS_OF_A_MODEL = 5  # functions/calls/telemetry.py
 OTHER_METRICS = 6  # of the control plane and the meter; those of the seal have values one hour a day
 
@@ -87,14 +86,12 @@ def cost_of_a_call(prices: Prices, duration_ms: int, memory_mb: int, machine: st
 
 
 def cost_of_a_month(prices: Prices, models: int, keys: int) -> dict[str, Decimal]:
-    """US dollars by part, for a stage with so many models, and KMS keys beside the one that signs seals.
-
-    Nothing else costs at rest.
+    """US dollars by part, for a stage with so many models and KMS keys: nothing else costs at rest.
 
     Metrics cost only in hours in which something is called; here they get values in all of them.
     """
     return {
         "CloudWatch, alarms": prices.alarm_month * ALARMS,
-        "KMS, keys": prices.key_month * (SEALING_KEYS + keys),
+        "KMS, keys": prices.key_month * keys,
         METRICS: prices.metric_month * (METRICS_OF_A_MODEL * models + OTHER_METRICS),
     }

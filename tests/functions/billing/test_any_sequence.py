@@ -30,6 +30,7 @@ from functions.billing.citations import Citations
 from functions.billing.closing import audit, close_month, credit_calls
 from functions.billing.holds import compile_holds
 from functions.billing.plans import Plan, PlanBook
+from functions.billing.settling import settle
 from functions.billing.verify import Evidence, verify
 from functions.metering.accounts import Entry
 from functions.metering.canonical import receipt_of
@@ -270,6 +271,7 @@ class Sequence(RuleBasedStateMachine):
         for document in issued:
             self._check_sums(document)
             self._check_receipts(document)
+        self._settle([document for document in issued if document["customer"] == PREPAID])
         end = month_span(MONTHS[self.month])[1]
         live = {call for call, event in self.calls.items() if event.started_at < end} - self.voided
         assert live <= self._billed_ids()  # nothing is lost; a call that is voided later stays on its invoice
@@ -283,6 +285,7 @@ class Sequence(RuleBasedStateMachine):
             note = credit_calls(number, [event.call_id], "failed", self._books(), self.book, self.clock)
             self.credited.add(event.call_id)
             assert Decimal(note["total"]) >= 0
+            self._settle([note] if note["customer"] == PREPAID else [])
 
     @rule()
     def rotate_keys(self):
@@ -294,6 +297,19 @@ class Sequence(RuleBasedStateMachine):
         """Everything is opened anew, as after a crash."""
         self.ledger.close()
         self.ledger = SqliteLedger(str(self.folder / "ledger.db"))
+
+    def _settle(self, documents) -> None:
+        """An invoice's wallet entry is what its calls hold less what it took, twice over as once."""
+        for _ in range(2):
+            settle(MONTHS[self.month], self._books(), self.book, self.accounts, self.clock)
+        for document in documents:
+            took = sum(int(Decimal(credit["amount"]) * 10**9) for credit in document["credits"])
+            if document["type"] == "invoice":
+                change = sum(self.held[row.call_id] for row in self._books().rows(document)) - took
+                left = self.put_in - sum(self.held.values())
+                self.put_in += max(change, -left)  # what is not there is waived
+            else:
+                self.put_in += took
 
     def _check_receipts(self, document) -> None:
         """Every answer's receipt is proven, and all that the invoice bills is."""
