@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     archive_bucket: str
     sealing_key: str
     models_bucket: str
+    issuer: str
     key_cache_seconds: float
 
 
@@ -57,6 +58,7 @@ def read(*needed: str) -> Settings:
         archive_bucket=environ.get("PAYPHONE_ARCHIVE_BUCKET", ""),
         sealing_key=environ.get("PAYPHONE_SEALING_KEY", ""),
         models_bucket=environ.get("PAYPHONE_MODELS_BUCKET", ""),
+        issuer=environ.get("PAYPHONE_ISSUER", ""),
         key_cache_seconds=_seconds(environ.get("PAYPHONE_KEY_CACHE_SECONDS")),
     )
 

@@ -19,6 +19,7 @@ from functions.access.limits import Limits
 from functions.api.app import create_app
 from functions.api.context import Context
 from functions.calls.core import Calls
+from functions.customers.sqlite import UnknownCustomer
 from functions.local.exchange import CallProtocol
 from functions.local.models import ServedModels
 from functions.local.server import LocalServer
@@ -87,6 +88,8 @@ async def _serve(
                 limits=limits,
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 version=VERSION,
+                books=workspace.books(settings.service.name),
+                name_of=lambda customer: _name_of(workspace, customer),
             )
         )
         calls = Calls(models, ledger, limits)
@@ -154,3 +157,11 @@ def _calls_so_far(usage: UsageReader, customer: str, plan: str, month: str) -> i
     start, end = month_span(month)
     buckets = usage.buckets(start, end, customer)
     return sum(bucket.calls for bucket in buckets if bucket.plan.partition("@")[0] == plan)
+
+
+def _name_of(workspace: Workspace, customer: str) -> str:
+    """For an invoice; "" of one who was erased."""
+    try:
+        return workspace.customers().get(customer).name
+    except UnknownCustomer:
+        return ""

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
-from functions.api import calls, health, invoices, keys, models, problems, receipts, usage, wallet
+from functions.api import calls, costs, health, invoices, keys, models, problems, receipts, usage, wallet
 from functions.api.context import Context
 from functions.api.schemas import InferRequest, PredictRequest, Problem
 
@@ -28,7 +28,7 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
-    for routes in (calls, models, usage, invoices, receipts, wallet, keys, health):
+    for routes in (calls, models, usage, costs, invoices, receipts, wallet, keys, health):
         app.include_router(routes.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -9,6 +9,7 @@ from typing import Protocol
 from fastapi import Request
 
 from functions.access.keys import KeyRecord
+from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.calls.core import Limits
 from functions.calls.dialect import ModelView
@@ -33,6 +34,7 @@ class Context:
 
     `identify` gives the record of the key that came with a request, usable or not, None for none of
     ours; `keys_of` a customer's records. Both raise LookupUnavailable where they can't know.
+    `name_of` gives a customer's name for an invoice, "" where it is not known here.
     """
 
     identify: Callable[[Request], KeyRecord | None]
@@ -45,3 +47,5 @@ class Context:
     limits: Limits | None
     now_ms: Callable[[], int]
     version: str
+    books: Books
+    name_of: Callable[[str], str] = lambda customer: ""

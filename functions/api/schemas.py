@@ -139,25 +139,52 @@ class ServerMetadata(BaseModel):
 
 
 class UsageRow(BaseModel):
-    """Answered and billed calls of one UTC day."""
+    """Answered and billed calls that are alike in what usage was grouped by; the rest is left out."""
 
-    day: str = Field(examples=["2026-11-23"])
-    model: str
-    version: str
-    kind: str
-    plan: str
+    day: str | None = Field(default=None, examples=["2026-11-23"])
+    month: str | None = Field(default=None, examples=["2026-11"])
+    model: str | None = None
+    version: str | None = None
+    kind: str | None = None
+    plan: str | None = None
+    key: str | None = None
     calls: int
     units: int
 
 
 class UsageReport(BaseModel):
-    """The caller's own usage of one UTC month."""
+    """The caller's own usage. `month` is there if it is one month's."""
 
     customer: str
-    month: str = Field(examples=["2026-11"])
+    month: str | None = Field(default=None, examples=["2026-11"])
     calls: int
     units: int
     rows: list[UsageRow]
+    next: str | None = Field(default=None, description="`after` for the next page; left out on the last")
+
+
+class Cost(BaseModel):
+    """What a month costs in one currency; money is decimal strings in major units."""
+
+    currency: str = Field(examples=["USD"])
+    lines: list[dict[str, Any]]
+    subtotal: str
+    discounts: list[dict[str, Any]]
+    credits: list[dict[str, Any]]
+    taxes: list[dict[str, Any]]
+    total: str = Field(description="subtotal - discounts - credits + taxes", examples=["12.50"])
+    projected_total: str | None = Field(
+        default=None, description="What it comes to at the month's end if calls go on as so far"
+    )
+
+
+class CostReport(BaseModel):
+    """The caller's own costs of one UTC month, one entry a currency."""
+
+    customer: str
+    month: str = Field(examples=["2026-11"])
+    status: str = Field(description="draft, or closed once there are invoices", examples=["draft"])
+    costs: list[Cost]
 
 
 class Key(BaseModel):
@@ -178,24 +205,30 @@ class KeyList(BaseModel):
     keys: list[Key]
 
 
-class Invoice(BaseModel):
-    """One UTC month in one currency; money is decimal strings in major units."""
+class Document(BaseModel):
+    """A closed invoice, a credit note, or a draft; money is decimal strings in major units.
+
+    An invoice has `lines`, `subtotal`, `discounts`, `credits`, `taxes` and the `rows` it was computed from; a
+    credit note has the `invoice` it mends, its `reason` and the `calls` that it credits.
+    """
 
     model_config = ConfigDict(extra="allow")
 
-    status: str
+    status: str = Field(examples=["closed"])
     customer: str
     month: str
     currency: str
-    lines: list[dict[str, Any]]
     total: str
+    number: str | None = Field(default=None, examples=["payphone-000001"])
+    type: str | None = Field(default=None, examples=["invoice", "credit_note"])
 
 
 class InvoiceList(BaseModel):
-    """The caller's invoices of one UTC month, one a currency."""
+    """The caller's documents; `month` is there if it was asked for."""
 
-    month: str
-    invoices: list[Invoice]
+    month: str | None = None
+    invoices: list[Document]
+    next: str | None = Field(default=None, description="`after` for the next page; left out on the last")
 
 
 class SealedHead(BaseModel):

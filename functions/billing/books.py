@@ -1,6 +1,7 @@
 """The books: closed invoices and credit notes of one issuer, numbered without a gap and never changed.
 
     documents/ISSUER/00000001.json   one after the other; each names the SHA-256 of the one before
+    customers/CUSTOMER/00000001      an empty object a document: a customer's are found without reading all
     rows/                            the daybook: the rows that invoices are computed from
     closings/2026-11.json            which days in which state a month is billed from, and what is left out
     months/2026-11.json              that a month is closed, and which calls are left out of it, and why
@@ -68,6 +69,7 @@ class Books:
         self._documents: list[Document] = []
         self._invoices: dict[tuple[str, str, str], Document] = {}
         self._last = ""
+        self._listed = 0
         self._closings: dict[str, Closing] = {}
 
     def documents(self) -> Sequence[Document]:
@@ -90,6 +92,11 @@ class Books:
             if document["number"] == number:
                 return document
         raise UnknownDocument(number)
+
+    def of_customer(self, customer: str) -> list[Document]:
+        """A customer's documents, in the order of their numbers; nothing else is read."""
+        names = self._store.list(f"customers/{customer}/")
+        return [json.loads(self._store.get(self._name(int(name.rpartition("/")[2])))) for name in names]
 
     def invoices(self, month: str) -> list[Document]:
         """The invoices of a month."""
@@ -206,6 +213,7 @@ class Books:
 
     def close(self, month: str, left_out: Mapping[str, str], now_ms: int) -> None:
         """Note that all invoices of a month are there; closing twice changes nothing."""
+        self._list_customer()
         head = {"documents": len(self.documents()), "sha256": self._last}
         mark = {"closed_at": instant_text(now_ms), "left_out": dict(left_out), "head": head}
         self._put(f"months/{month}.json", _encode(mark))
@@ -251,6 +259,7 @@ class Books:
 
     def _issue(self, document: Document, now_ms: int, sign: Sign | None = None) -> Document | None:
         """Write the document that follows those read so far; None if another took its number."""
+        self._list_customer()  # a crash may have come between the last one and this
         number = len(self._documents) + 1
         numbered = {
             "number": f"{self._prefix}-{number:06}",
@@ -266,7 +275,15 @@ class Books:
         except AlreadyStored:
             self.documents()
             return None
-        return self.documents()[number - 1]
+        issued = self.documents()[number - 1]
+        self._list_customer()
+        return issued
+
+    def _list_customer(self) -> None:
+        """Let the last document be found by its customer."""
+        if self._listed < len(self._documents):
+            self._listed = len(self._documents)
+            self._put(f"customers/{self._documents[-1]['customer']}/{self._listed:08}", b"")
 
     def _name(self, number: int) -> str:
         return f"documents/{self._prefix}/{number:08}.json"
@@ -279,15 +296,13 @@ class Books:
 
 
 class ClosedPast:
-    """What the books say of the months before. Implements Past; `until` leaves out later documents."""
+    """What documents say of the months before. Implements Past."""
 
-    def __init__(self, books: Books, until: str = "") -> None:
-        """Look back from now or, if `until` is a document's number, from when that was issued."""
+    def __init__(self, books: Books, documents: Iterable[Document]) -> None:
+        """Look back on `documents`."""
         self._books = books
-        documents = books.documents()
-        numbers = [document["number"] for document in documents]
         self._documents: dict[str, list[Document]] = {}
-        for document in documents[: numbers.index(until)] if until else documents:
+        for document in documents:
             self._documents.setdefault(document["customer"], []).append(document)
 
     def billed(self, month: str, customer: str) -> Iterator[UsageEvent]:

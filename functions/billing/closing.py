@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from functools import cache
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any, Protocol
 
 from functions.billing.amounts import add_up, instant_text, round_amount
@@ -59,7 +59,7 @@ def close_month(
         _check_order(month, usage, books)
         settled = books.begin(month, usage, left_out or {}, now_ms)
         late = books.late_rows(month, usage)
-        billed, past = books.usage(settled, late=False), ClosedPast(books)
+        billed, past = books.usage(settled, late=False), ClosedPast(books, books.documents())
         drafts = draft_invoices(month, billed, book, held, past=past, late=late)
         proofs = prover.cite(settled, drafts) if prover else [{} for _ in drafts]
         for draft, proof in zip(drafts, proofs, strict=True):
@@ -83,7 +83,8 @@ def _check_order(month: str, usage: StampedReader, books: Books) -> None:
 
 def recompute(document: Document, books: Books, book: PlanBook, without: Collection[str] = ()) -> Invoice:
     """Compute a closed invoice once more, row by row, less some calls, and its days' roots. TamperedRows."""
-    past = ClosedPast(books, until=document["number"])
+    earlier = takewhile(lambda each: each["number"] != document["number"], books.documents())
+    past = ClosedPast(books, earlier)
     plan_of = cache(book.get)
     draft = Draft(document["month"], document["customer"], document["currency"], plan_of, past)
     days: list[DayRows] = []

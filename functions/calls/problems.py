@@ -25,6 +25,7 @@ KINDS = {
     "model-not-found": (404, "There is no such model"),
     "receipt-not-found": (404, "There is no such call of yours"),
     "method-not-allowed": (405, "The address does not take this method"),
+    "not-acceptable": (406, "There is no such form of it"),
     "request-too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The content type is not supported"),
     "invalid-input": (422, "The input does not fit the model"),

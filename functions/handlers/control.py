@@ -21,6 +21,7 @@ from functions.api.context import Context
 from functions.api.gateway import BehindGateway, identify
 from functions.aws.s3 import Bucket
 from functions.aws.service import dynamodb_in
+from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.calls.gateway import TEXT
 from functions.metering.archive import Archive
@@ -32,7 +33,14 @@ from functions.metering.seals import Seals
 from models.registry import Registry
 
 _set = settings.read(
-    "region", "stage", "models", "access_table", "archive_bucket", "models_bucket", "ledger_table"
+    "region",
+    "stage",
+    "models",
+    "access_table",
+    "archive_bucket",
+    "models_bucket",
+    "ledger_table",
+    "issuer",
 )
 _archive = Archive(Bucket(_set.archive_bucket, _set.region))
 _logger = Logger(service="payphone-control")
@@ -52,6 +60,7 @@ _app = create_app(
         limits=None,  # the gateway's
         now_ms=lambda: time.time_ns() // 1_000_000,
         version=settings.VERSION,
+        books=Books(Bucket(_set.archive_bucket, _set.region, "invoices/"), _set.issuer),
     )
 )
 _mangum = Mangum(BehindGateway(_app, _logger), lifespan="off", text_mime_types=["text/", *TEXT])

@@ -232,7 +232,9 @@ def drafts(place: Place, month: str, customer: str | None = None, ours: Books | 
     with closing(place.keys()) as keys:
         held = plans_held(keys.list(customer), month, book.in_force)
     usage = place.usage()
-    past, late = (ClosedPast(ours), ours.late_rows(month, usage, customer)) if ours else (None, ())
+    if ours is None:
+        return draft_invoices(month, usage, book, held, customer)
+    past, late = ClosedPast(ours, ours.documents()), ours.late_rows(month, usage, customer)
     return draft_invoices(month, usage, book, held, customer, past=past, late=late)
 
 

@@ -83,6 +83,7 @@ class Gateway(cdk.Stack):
             "PAYPHONE_LEDGER_TABLE": storage.ledger.table_name,
             "PAYPHONE_ARCHIVE_BUCKET": storage.archive.bucket_name,
             "PAYPHONE_MODELS_BUCKET": storage.models.bucket_name,
+            "PAYPHONE_ISSUER": settings.service.name,
         }
         index = f"{storage.access.table_arn}/index/{BY_CUSTOMER}"
         rights = [
@@ -91,7 +92,10 @@ class Gateway(cdk.Stack):
             allow(["dynamodb:Query"], index),
             allow(["dynamodb:GetItem"], storage.ledger.table_arn),
             allow(["s3:ListBucket"], storage.archive.bucket_arn, storage.models.bucket_arn),
-            allow(["s3:GetObject"], *(storage.objects(storage.archive, part) for part in ("usage", "seals"))),
+            allow(
+                ["s3:GetObject"],
+                *(storage.objects(storage.archive, part) for part in ("usage", "seals", "invoices")),
+            ),
             allow(["s3:GetObject"], *(storage.objects(storage.models, part) for part in ("models", "plans"))),
         ]
         described = Deployed(

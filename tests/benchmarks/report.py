@@ -76,14 +76,14 @@ def budget_table(verdicts: list[Verdict]) -> Table:
     """Each budget, its value and by how much it was met or missed."""
     rows = []
     for budget, value, met, reason in verdicts:
-        limit = f"{'≤' if budget.at_most else '≥'} {budget.limit:g}"
+        limit = f"{'≤' if budget.at_most else '≥'} {budget.limit:,}"
         if value is None:
             rows.append((budget.what, limit, "–", reason))
             continue
         share = value / budget.limit - 1
         side = "over" if share > 0 else "under"
         rows.append(
-            (budget.what, limit, f"{value:.2f}", f"{'met' if met else 'MISSED'}, {abs(share):.0%} {side}")
+            (budget.what, limit, f"{value:,.2f}", f"{'met' if met else 'MISSED'}, {abs(share):.0%} {side}")
         )
     return Table("Budgets", ("what", "limit ×", "measured ×", ""), rows)
 

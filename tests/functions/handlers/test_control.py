@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from functions.aws.s3 import Bucket
+from functions.billing.books import Books
 from functions.billing.plans import Plan, PlanBook
 from functions.metering.archive import Archive, Recorded
 from functions.metering.event import UsageEvent
@@ -32,6 +33,7 @@ def row(number, **fields):
 @pytest.fixture
 def control(aws, access_table, ledger_table, make_bucket, sentiment, sentiment_workspace, load):
     aws.setenv("PAYPHONE_MODELS", "sentiment")
+    aws.setenv("PAYPHONE_ISSUER", "Pay Phone")
     archive = make_bucket("PAYPHONE_ARCHIVE_BUCKET")
     models = make_bucket("PAYPHONE_MODELS_BUCKET")
     folder = sentiment_workspace.models / "sentiment"
@@ -95,6 +97,21 @@ def test_usage_and_invoices_come_from_the_archive(ask):
     [invoice] = json.loads(body)["invoices"]
     assert (status, invoice["total"], invoice["rows"]["count"]) == (200, "0.01", 3)
     assert json.loads(ask("/v1/invoices", query={"month": "2026-10"})[2])["invoices"] == []
+
+
+def test_closed_invoices_come_from_the_archives_bucket(ask, control):
+    region = boto3.Session().region_name
+    bucket = Bucket(control._set.archive_bucket, region, "invoices/")
+    note = {"month": "2026-10", "currency": "USD", "invoice": "", "reason": "r", "calls": [], "total": "1.00"}
+    books = Books(bucket, "Pay Phone")
+    for customer in ("cus_a", "cus_b"):
+        books.issue_note({"customer": customer, **note, "credits": [], "taxes": []}, NOON)
+    (listed,) = json.loads(ask("/v1/invoices", query={"month": "2026-10"})[2])["invoices"]
+    assert listed["number"] == "pay-phone-000001"
+    status, headers, body = ask("/v1/invoices/pay-phone-000001", accept="text/html")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"Credit note pay-phone-000001" in body
+    assert ask("/v1/invoices/pay-phone-000002")[0] == 404
 
 
 def test_a_caller_sees_his_keys_and_no_others(ask, put_key):
