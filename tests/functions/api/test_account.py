@@ -74,6 +74,8 @@ def ask(shop):
             limits=None,
             now_ms=lambda: NOW,
             version="1",
+            proofs=None,
+            accounts=None,
             books=shop.books,
             name_of={"cus_a": "Ada <Ltd>"}.get,
         )
