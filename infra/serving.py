@@ -22,6 +22,7 @@ from functions.calls.core import Calls
 from functions.customers.sqlite import UnknownCustomer
 from functions.local.exchange import CallProtocol
 from functions.local.models import ServedModels
+from functions.local.notifier import Notifier
 from functions.local.server import LocalServer
 from functions.metering.accesslog import AccessLog
 from functions.metering.proofs import Proofs
@@ -92,6 +93,10 @@ async def _serve(
                 name_of=lambda customer: _name_of(workspace, customer),
             )
         )
+        outbox = stack.enter_context(contextlib.closing(workspace.outbox()))
+        notifier = Notifier(outbox, workspace.vault(), accounts, usage, keys.plans)
+        notifier.start()
+        stack.callback(notifier.close)
         calls = Calls(models, ledger, limits)
         app = LocalServer(calls, models, keys, api, access_log)
         config = uvicorn.Config(

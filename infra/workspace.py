@@ -10,6 +10,7 @@
       customers.db   who the customers are; the one file with personal data
       seals/         signed roots over each day's calls, a customer at a time, and the public keys to them
       sealing-keys/  the private key that signs them; nothing that serves calls reads it
+      webhooks.db    who is told of what, and what is on its way; webhooks.key encrypts the secrets in it
       access-log/    the server's own record of every answer
       data/          downloaded data, checked against pinned hashes; elsewhere with PAYPHONE_DATA=/a/folder
       build/         zips and templates of the last deploy; can be deleted
@@ -37,6 +38,7 @@ from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
 from functions.metering.sqlite_accounts import SqliteAccounts
+from functions.webhooks.sqlite import FileVault, SqliteOutbox
 from models.registry import Registry
 from models.store import LocalStore
 
@@ -126,6 +128,14 @@ class Workspace:
     def accounts(self) -> SqliteAccounts:
         """Wallets, and what months have used of their limits."""
         return SqliteAccounts(str(self.ledger_file))
+
+    def outbox(self) -> SqliteOutbox:
+        """Webhooks, and what is on its way to them."""
+        return SqliteOutbox(str(self.root / "webhooks.db"))
+
+    def vault(self) -> FileVault:
+        """What the webhooks' secrets are encrypted by."""
+        return FileVault(self.root / "webhooks.key")
 
     def keys(self) -> SqliteKeys:
         """API keys and the plans in force."""

@@ -9,8 +9,8 @@ from functions.api.caller import Caller, Parts
 from functions.api.context import Context
 from functions.api.problems import documented
 from functions.api.schemas import Limit, Wallet, WalletEntry
-from functions.billing.wallet import amount_text, entry_document
-from functions.metering.terms import CAP, QUOTA, WALLET, in_force, limit_account, wallet_account
+from functions.billing.wallet import entry_document
+from functions.metering.terms import CAP, QUOTA, WALLET, amount_text, in_force, limit_account, wallet_account
 from functions.metering.usage import month_of
 
 LATEST = 100

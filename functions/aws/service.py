@@ -183,6 +183,11 @@ def dynamodb_in(region: str, identity: Identity | None = None) -> JsonService:
     return JsonService("dynamodb", region, "DynamoDB_20120810", identity)
 
 
+def parameters_in(region: str, identity: Identity | None = None) -> JsonService:
+    """Systems Manager in a region, for its parameters."""
+    return JsonService("ssm", region, "AmazonSSM", identity)
+
+
 def service_endpoint(name: str, region: str) -> Endpoint:
     """Where a service listens in a region; ValueError for an override that is no plain endpoint."""
     for variable in (f"AWS_ENDPOINT_URL_{name.upper()}", "AWS_ENDPOINT_URL"):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functions.billing.amounts import decimal_text, instant_text, round_amount
 from functions.billing.holds import nanos
 from functions.metering.accounts import Accounts, Entry
-from functions.metering.terms import wallet_account
+from functions.metering.terms import amount_text, wallet_account
 
 MOST = Decimal(10**9)
 TOP_UP, SETTLEMENT = "top-up", "settlement"
@@ -61,8 +61,3 @@ def entry_document(entry: Entry) -> dict[str, str]:
         "reason": entry.reason,
         "made_at": instant_text(entry.made_at),
     }
-
-
-def amount_text(amount: int) -> str:
-    """Nanos in whole units of the currency, exact."""
-    return decimal_text(Decimal(amount).scaleb(-9))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functions.calls.problems import Problem
 from functions.metering.ledger import Insufficient
-from functions.metering.terms import QUOTA, WALLET
-
-NANOS = 1_000_000_000
+from functions.metering.terms import QUOTA, WALLET, amount_text
 
 
 def unpaid(short: Insufficient, now_ms: int) -> Problem:
@@ -15,7 +13,7 @@ def unpaid(short: Insufficient, now_ms: int) -> Problem:
     kind, _, rest = hold.account.partition("#")
     if kind == WALLET:
         currency = rest.rpartition("#")[2]
-        left, needed = money(short.balance), money(hold.amount)
+        left, needed = amount_text(short.balance), amount_text(hold.amount)
         return Problem(
             "insufficient-balance",
             f"The call costs {needed} {currency}, the balance is {left} {currency}; it was not run. "
@@ -27,7 +25,11 @@ def unpaid(short: Insufficient, now_ms: int) -> Problem:
     if kind == QUOTA:
         detail = "The plan's calls of this UTC month are used up."
         return Problem("quota-exceeded", detail, {"retry-after": str(_seconds_to_next_month(now_ms))})
-    cap, left, needed = money(-hold.floor), money(short.balance - hold.floor), money(hold.amount)
+    cap, left, needed = (
+        amount_text(-hold.floor),
+        amount_text(short.balance - hold.floor),
+        amount_text(hold.amount),
+    )
     return Problem(
         "spend-cap-reached",
         f"The call costs {needed}, of this UTC month's spend cap of {cap} there is {left} left; "
@@ -37,13 +39,6 @@ def unpaid(short: Insufficient, now_ms: int) -> Problem:
         left=left,
         needed=needed,
     )
-
-
-def money(nanos: int) -> str:
-    """An amount in whole units of its currency, exact: 2000000 is "0.002"."""
-    whole, part = divmod(abs(nanos), NANOS)
-    text = f"{whole}.{part:09}".rstrip("0").rstrip(".")
-    return f"-{text}" if nanos < 0 else text
 
 
 def _seconds_to_next_month(now_ms: int) -> int:

@@ -33,17 +33,20 @@ def holds_of(terms: str) -> Holds:
     return lambda row: held(terms, row)
 
 
-def held(terms: str, row: UsageEvent) -> list[Hold]:
-    """What one row holds. KeyError if the terms have no amount for its model and kind."""
+def held(terms: str, row: UsageEvent, calls: int = 1) -> list[Hold]:
+    """What one row holds, or one that stands for several calls, with the units of them all.
+
+    KeyError if the terms have no amount for its model and kind.
+    """
     term = in_force(terms, row.started_at)
     holds = []
     plan, month = row.plan.partition("@")[0], strftime("%Y-%m", gmtime(row.started_at // 1000))
     if quota := term.get(QUOTA):
-        holds.append(Hold(limit_account(QUOTA, row.customer, plan, month), 1, -quota))
+        holds.append(Hold(limit_account(QUOTA, row.customer, plan, month), calls, -quota))
     if CAP in term or WALLET in term:
         amounts = term["amounts"]
         each = amounts.get(f"{row.model}/{row.kind}") or amounts[f"*/{row.kind}"]
-        amount = each[0] + each[1] * row.units
+        amount = each[0] * calls + each[1] * row.units
         if CAP in term:
             holds.append(Hold(limit_account(CAP, row.customer, plan, month), amount, -term[CAP]))
         if WALLET in term:
@@ -63,6 +66,13 @@ def in_force(terms: str, at_ms: int) -> dict[str, Any]:
         if entry["since"] <= at_ms:
             found = entry
     return found
+
+
+def amount_text(nanos: int) -> str:
+    """An amount of money in whole units of its currency, exact: 2000000 is "0.002"."""
+    whole, part = divmod(abs(nanos), 10**9)
+    text = f"{whole}.{part:09}".rstrip("0").rstrip(".")
+    return f"-{text}" if nanos < 0 else text
 
 
 def wallet_account(customer: str, currency: str) -> str:

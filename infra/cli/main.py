@@ -33,6 +33,7 @@ from infra.cli import (
     usage,
     verify,
     wallet,
+    webhook,
 )
 from infra.cli.console import report
 from infra.cli.context import DEFAULT_SERVICE, DEFAULT_STATE, Places
@@ -45,8 +46,8 @@ EPILOG = (
 
 # As one meets them.
 ORDER = (
-    *("quickstart", "model", "predict", "serve", "customer", "key", "wallet", "usage", "price", "quote"),
-    *("invoice", "reconcile", "seal", "receipts", "verify"),
+    *("quickstart", "model", "predict", "serve", "customer", "key", "wallet", "webhook", "usage", "price"),
+    *("quote", "invoice", "reconcile", "seal", "receipts", "verify"),
     *("layer", "deploy", "diff", "destroy", "archive", "doctor"),
 )
 
@@ -109,6 +110,7 @@ app.command()(predict.predict)
 app.add_typer(customer.app, name="customer")
 app.add_typer(key.app, name="key")
 app.add_typer(wallet.app, name="wallet")
+app.add_typer(webhook.app, name="webhook")
 app.command()(usage.usage)
 app.command()(price.price)
 app.command()(quote.quote)

@@ -95,7 +95,7 @@ def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) ->
 
     Example: payphone wallet list
     """
-    from functions.billing.wallet import amount_text
+    from functions.metering.terms import amount_text
 
     place = context.place(ctx, stage)
     with closing(place.accounts()) as accounts:

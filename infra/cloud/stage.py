@@ -15,7 +15,7 @@ from typing import Any
 
 from functions.aws.credentials import Credentials
 from functions.aws.s3 import Bucket
-from functions.aws.service import dynamodb_in
+from functions.aws.service import dynamodb_in, parameters_in
 from functions.billing.books import Books
 from functions.billing.plans import PlanBook
 from functions.metering.archive import Archive
@@ -24,6 +24,7 @@ from functions.metering.dynamodb_accounts import DynamoDbAccounts
 from functions.metering.kms import KmsSigner
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
+from functions.webhooks.dynamodb import DynamoDbOutbox, ParameterVault
 from infra.cdk import outputs
 from infra.cloud.access_log import StageLog
 from infra.cloud.customers import StageCustomers
@@ -90,6 +91,15 @@ class Stage:
     def accounts(self) -> DynamoDbAccounts:
         """Wallets, and what months have used of their limits."""
         return DynamoDbAccounts(self.outputs["AccountsTable"], dynamodb_in(self.target.region, Operator()))
+
+    def outbox(self) -> DynamoDbOutbox:
+        """Webhooks, and what is on its way to them."""
+        return DynamoDbOutbox(self.outputs["WebhooksTable"], dynamodb_in(self.target.region, Operator()))
+
+    def vault(self) -> ParameterVault:
+        """Where the webhooks' secrets are."""
+        prefix = f"/{self.target.stack}/webhooks/"
+        return ParameterVault(prefix, parameters_in(self.target.region, Operator()))
 
     def log(self) -> StageLog:
         """What the gateway has logged of every answer."""
