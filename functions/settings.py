@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     models: tuple[str, ...]
     ledger_table: str
     accounts_table: str
+    webhooks_table: str
     access_table: str
     archive_bucket: str
     sealing_key: str
@@ -54,6 +55,7 @@ def read(*needed: str) -> Settings:
         models=tuple(name for name in environ.get("PAYPHONE_MODELS", "").split(",") if name),
         ledger_table=environ.get("PAYPHONE_LEDGER_TABLE", ""),
         accounts_table=environ.get("PAYPHONE_ACCOUNTS_TABLE", ""),
+        webhooks_table=environ.get("PAYPHONE_WEBHOOKS_TABLE", ""),
         access_table=environ.get("PAYPHONE_ACCESS_TABLE", ""),
         archive_bucket=environ.get("PAYPHONE_ARCHIVE_BUCKET", ""),
         sealing_key=environ.get("PAYPHONE_SEALING_KEY", ""),

@@ -26,8 +26,8 @@ from layers.wheels import LOCKS
 from models.manifest import Manifest
 from models.registry import Registry, UnknownModel
 
-HANDLERS = ("predict", "control", "meter", "seal")
-WEB_HANDLERS = ("control", "meter", "seal")
+HANDLERS = ("predict", "control", "meter", "seal", "notify")
+WEB_HANDLERS = ("control", "meter", "seal", "notify")
 LONGEST_NAME = 64
 
 

@@ -25,7 +25,7 @@ from infra.service import Settings
 
 PARTS = ("-storage", "", "-models", "-billing")
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-TABLES = ("LedgerTable", "AccountsTable", "AccessTable", "CustomersTable")
+TABLES = ("LedgerTable", "AccountsTable", "WebhooksTable", "AccessTable", "CustomersTable")
 BUCKETS = ("ArchiveBucket", "ModelsBucket")
 SET_ASIDE = "aws/lambda/"
 SECONDS = 30

@@ -12,7 +12,7 @@ from typing import Any
 from infra.cdk import outputs, stack
 from infra.target import Target
 
-TABLES = ("LedgerTable", "AccountsTable", "AccessTable", "CustomersTable")
+TABLES = ("LedgerTable", "AccountsTable", "WebhooksTable", "AccessTable", "CustomersTable")
 BUCKETS = ("ArchiveBucket", "ModelsBucket")
 WAIT = {"Delay": 2, "MaxAttempts": 600}
 

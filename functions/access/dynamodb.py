@@ -76,6 +76,10 @@ class GatewayKeys:
             )
             page = f'"ExclusiveStartKey":{{{last}}},'
 
+    def plan(self, name: str) -> Plan:
+        """The plan of this name as it is in force."""
+        return self._plan(name, time())[1]
+
     def _plan(self, name: str, now: float) -> tuple[float, Plan]:
         """A plan, and since when it is known: keys share it, so it is read once for all of them."""
         held = self._plans.get(name)

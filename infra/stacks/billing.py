@@ -1,4 +1,4 @@
-"""From the ledger's stream to the archive: the meter, the nightly seal, and the alarms on both.
+"""From the ledger's stream to the archive: the meter, the nightly seal, webhooks, and alarms on all three.
 
 Stream records live for 24 hours. Records that the meter can't deal with go whole to the archive bucket
 (under aws/lambda/, which Lambda chooses) and hold nobody up.
@@ -27,6 +27,7 @@ LATE_MS = 3600 * 1000  # an hour behind leaves 23 to mend it in
 RETRIES = 5
 BATCH = 500
 WINDOW_SECONDS = 5
+NOTIFY = "rate(5 minutes)"
 
 
 class Billing(cdk.Stack):
@@ -38,10 +39,15 @@ class Billing(cdk.Stack):
         super().__init__(scope, name, **options)
         self._common, self._packed, self._storage = common, packed, storage
         self._web = layer(self, "Web", packed.web.path, "FastAPI, Mangum and Powertools")
-        meter, seal = self._meter(), self._seal()
+        meter, seal, notify = self._meter(), self._seal(), self._notify()
         topic = self._topic()
-        listing = {"IAM5[Resource::*]": "dynamodb:ListStreams knows no narrower resource."}
-        acknowledge(self, {**storage.findings, **OLDER_PYTHON, **listing})
+        wide = {
+            "IAM5[Resource::*]": "dynamodb:ListStreams knows no narrower resource.",
+            f"IAM5[Resource::{self._secrets('<AWS::Partition>', '<AWS::AccountId>')}]": (
+                "Each webhook has a parameter of its own, added at run time."
+            ),
+        }
+        acknowledge(self, {**storage.findings, **OLDER_PYTHON, **wide})
         self._alarm(
             "MeterLate",
             meter.metric("IteratorAge", statistic="Maximum"),
@@ -52,6 +58,7 @@ class Billing(cdk.Stack):
         self._alarm(
             "MeterFailed", meter.metric_errors(statistic="Sum"), 1, "rows could not be archived", topic
         )
+        self._alarm("NotifyFailed", notify.metric_errors(statistic="Sum"), 1, "webhooks wait", topic)
         self._alarm("SealFailed", seal.metric_errors(statistic="Sum"), 1, "a day was not sealed", topic)
 
     def _meter(self) -> lambda_.Function:
@@ -69,6 +76,8 @@ class Billing(cdk.Stack):
                 stream,
             ),
             allow(["dynamodb:ListStreams"], "*"),
+            allow(["dynamodb:GetItem"], storage.access.table_arn),
+            allow(["dynamodb:UpdateItem"], storage.accounts.table_arn),
         )
         mapping = lambda_.CfnEventSourceMapping(
             self,
@@ -103,21 +112,43 @@ class Billing(cdk.Stack):
             allow(["kms:Sign", "kms:GetPublicKey"], storage.sealing_key.key_arn),
         )
         seal.add_environment("PAYPHONE_SEALING_KEY", storage.sealing_key.key_arn)
-        nightly = events.CfnRule(
-            self,
-            "SealNightly",
-            schedule_expression="cron(30 2 * * ? *)",  # UTC, when the day's stream has long run dry
-            targets=[events.CfnRule.TargetProperty(id="seal", arn=seal.function_arn)],
+        # UTC, when the day's stream has long run dry.
+        self._schedule("SealNightly", "SealPermission", "cron(30 2 * * ? *)", seal)
+        return seal
+
+    def _notify(self) -> lambda_.Function:
+        storage = self._storage
+        notify = self._function(
+            "notify",
+            256,
+            300,
+            allow(["dynamodb:Scan"], storage.accounts.table_arn),
+            allow(["dynamodb:GetItem"], storage.access.table_arn),
+            allow(
+                ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+                storage.webhooks.table_arn,
+            ),
+            allow(["ssm:GetParameter"], self._secrets(self.partition, self.account)),
         )
+        self._schedule("NotifyOften", "NotifyPermission", NOTIFY, notify)
+        return notify
+
+    def _secrets(self, partition: str, account: str) -> str:
+        """The ARN of the parameters that hold webhooks' secrets."""
+        stack = self._common.target.stack
+        return f"arn:{partition}:ssm:{self.region}:{account}:parameter/{stack}/webhooks/*"
+
+    def _schedule(self, name: str, permission: str, when: str, run: lambda_.Function) -> None:
+        target = events.CfnRule.TargetProperty(id=name.lower(), arn=run.function_arn)
+        rule = events.CfnRule(self, name, schedule_expression=when, targets=[target])
         lambda_.CfnPermission(
             self,
-            "SealPermission",
+            permission,
             action="lambda:InvokeFunction",
-            function_name=seal.function_arn,
+            function_name=run.function_arn,
             principal="events.amazonaws.com",
-            source_arn=nightly.attr_arn,
+            source_arn=rule.attr_arn,
         )
-        return seal
 
     def _function(
         self, handler: str, memory: int, timeout: int, *rights: iam.PolicyStatement
@@ -125,6 +156,9 @@ class Billing(cdk.Stack):
         environment = {
             "PAYPHONE_STAGE": self._common.target.stage,
             "PAYPHONE_LEDGER_TABLE": self._storage.ledger.table_name,
+            "PAYPHONE_ACCESS_TABLE": self._storage.access.table_name,
+            "PAYPHONE_ACCOUNTS_TABLE": self._storage.accounts.table_name,
+            "PAYPHONE_WEBHOOKS_TABLE": self._storage.webhooks.table_name,
             "PAYPHONE_ARCHIVE_BUCKET": self._storage.archive.bucket_name,
         }
         code = self._packed.code[handler].path

@@ -55,6 +55,12 @@ class Storage(cdk.Stack):
             "account",
             sort_key=dynamodb.Attribute(name="entry", type=dynamodb.AttributeType.STRING),
         )
+        self.webhooks = self._table(
+            "Webhooks",
+            "kind",
+            sort_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+            time_to_live_attribute="expires_at",
+        )
         self.customers = self._table("Customers", "id")
         self.archive = self._bucket("Archive")
         self.models = self._bucket("Models")
@@ -69,6 +75,7 @@ class Storage(cdk.Stack):
         return {
             "LedgerTable": self.ledger.table_name,
             "AccountsTable": self.accounts.table_name,
+            "WebhooksTable": self.webhooks.table_name,
             "AccessTable": self.access.table_name,
             "CustomersTable": self.customers.table_name,
             "ArchiveBucket": self.archive.bucket_name,

@@ -205,7 +205,7 @@ def test_no_function_may_read_the_value_of_a_key(strict):
         role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]
     ]
     ours = [name for name in names if name.startswith("payphone-test")]
-    assert len(ours) == 5
+    assert len(ours) == 6
     for name in ours:
         answer = iam.get_role_policy(RoleName=name, PolicyName="rights")["PolicyDocument"]
         policy = json.loads(answer) if isinstance(answer, str) else answer
@@ -221,6 +221,7 @@ def test_destroying_it_keeps_what_invoices_are_made_of(strict):
         for name in (
             "LedgerTable",
             "AccountsTable",
+            "WebhooksTable",
             "AccessTable",
             "CustomersTable",
             "ArchiveBucket",

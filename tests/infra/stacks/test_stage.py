@@ -26,7 +26,7 @@ def statements(role):
 
 def test_every_role_is_denied_the_values_of_keys(plain):
     roles = plain.of_type("IAM::Role")
-    assert len(roles) == 5
+    assert len(roles) == 6
     for role in roles.values():
         (denied,) = [entry for entry in statements(role) if entry["Effect"] == "Deny"]
         assert denied["Action"] == "apigateway:GET"
@@ -40,8 +40,15 @@ def test_every_role_is_denied_the_values_of_keys(plain):
 @pytest.mark.parametrize(
     ("start", "allowed"),
     [
-        ("PredictsentimentRole", {"dynamodb:PutItem", "dynamodb:GetItem"}),
+        ("PredictsentimentRole", {"dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:UpdateItem"}),
         ("ControlRole", {"dynamodb:GetItem", "dynamodb:Query", "s3:ListBucket", "s3:GetObject"}),
+        (
+            "NotifyRole",
+            {
+                *("dynamodb:Scan", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"),
+                *("dynamodb:DeleteItem", "ssm:GetParameter"),
+            },
+        ),
         (
             "SealRole",
             {
@@ -63,7 +70,7 @@ def test_a_role_has_the_rights_of_its_function_and_no_others(plain, start, allow
 
 def test_what_money_depends_on_is_retained_encrypted_and_recoverable(plain):
     tables, buckets = plain.of_type("DynamoDB::Table"), plain.of_type("S3::Bucket")
-    assert (len(tables), len(buckets)) == (3, 2)
+    assert (len(tables), len(buckets)) == (5, 2)
     for table in tables.values():
         assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
@@ -96,7 +103,7 @@ def test_a_key_of_ones_own_encrypts_everything(stage):
 def test_logs_are_kept_as_long_as_the_settings_say(stage):
     kept = stage({"sentiment": "1"}, log_retention_days=545)
     days = [group["Properties"]["RetentionInDays"] for group in kept.of_type("Logs::LogGroup").values()]
-    assert days == [545] * 4
+    assert days == [545] * 5
 
 
 def test_only_documentation_and_health_need_no_key(plain):

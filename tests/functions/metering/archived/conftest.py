@@ -7,8 +7,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from functions.access.dynamodb import plan_item
+from functions.access.keys import Plan
 from functions.aws.s3 import Bucket
+from functions.aws.service import dynamodb_in
 from functions.metering.archive import Archive, Recorded
+from functions.metering.dynamodb_accounts import DynamoDbAccounts
 from functions.metering.event import UsageEvent
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
@@ -36,6 +40,8 @@ def aws(moto, monkeypatch):
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("PAYPHONE_STAGE", "test")
+    monkeypatch.setenv("PAYPHONE_ACCESS_TABLE", "access")  # where they are not there, nothing is counted
+    monkeypatch.setenv("PAYPHONE_ACCOUNTS_TABLE", "accounts")
     return monkeypatch
 
 
@@ -76,6 +82,29 @@ def ledger_table(aws):
     aws.setenv("PAYPHONE_LEDGER_TABLE", table.name)
     yield table
     table.delete()
+
+
+@pytest.fixture
+def soft_limits(aws):
+    """The tables that soft limits are counted by, with a plan that has one: a quota of calls."""
+    made = []
+    for name, keys in {"access": ["id"], "accounts": ["account", "entry"]}.items():
+        made.append(
+            boto3.resource("dynamodb").create_table(
+                TableName=name,
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": kind}
+                    for key, kind in zip(keys, ["HASH", "RANGE"], strict=False)
+                ],
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        )
+    plan = Plan("starter", "starter@01", 0, 0, 9, "", '[{"alert_at":[50],"quota":9,"since":0}]')
+    boto3.client("dynamodb").put_item(TableName="access", Item=plan_item(plan, "usage-plan"))
+    yield DynamoDbAccounts("accounts", dynamodb_in(REGION))
+    for table in made:
+        table.delete()
 
 
 @pytest.fixture

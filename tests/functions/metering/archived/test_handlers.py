@@ -93,6 +93,19 @@ def test_the_meter_keeps_what_was_written(load, archive, make_row, change):
     assert len(archive.objects("2026-11-23")) == 1
 
 
+def test_the_meter_counts_soft_limits(load, soft_limits, make_row, change):
+    """Calls that became billed, less those taken back; a replay is none, nor is a row that only expires."""
+    one, two, three = (make_row() for _ in range(3))
+    void = two._replace(state=VOID, revision=2)
+    replayed = one._replace(attempts=("a1", "a2"), revision=2)
+    batch = [
+        change(one), change(two), change(three), change(void, two, "MODIFY"), change(replayed, one, "MODIFY"),
+        change(one, one, "MODIFY", expires=1), change(void, event="INSERT"),
+    ]  # fmt: skip
+    assert load("meter").handler({"Records": batch}, Context()) == {"batchItemFailures": []}
+    assert soft_limits.balance("quota#cus_a#starter#2026-11") == -2
+
+
 def test_what_bills_nothing_new_is_not_kept(load, archive, make_row, change):
     row = make_row()
     batch = [change(row, row, "MODIFY", expires=1), change(None, row, "REMOVE")]
