@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple, Protocol
 else:
     from collections import _tuplegetter  # the C descriptor that namedtuple's own fields are
+    from operator import itemgetter
 
     Any = object
 
@@ -26,8 +27,16 @@ else:
 
         def __new__(cls, *values, **named):
             if named or len(values) != len(cls._fields):
-                values = cls._complete(values, named)
+                try:
+                    complete = not values and len(named) == len(cls._fields)
+                    values = cls._all(named) if complete else cls._complete(values, named)
+                except KeyError:
+                    values = cls._complete(values, named)
             return tuple.__new__(cls, values)
+
+        @staticmethod
+        def _all(named):
+            raise KeyError(named)
 
         @classmethod
         def _complete(cls, values, named):
@@ -71,6 +80,8 @@ else:
             defaults = {field: body[field] for field in fields if field in body}
             getters = {field: _tuplegetter(place, None) for place, field in enumerate(fields)}
             own = {"_fields": fields, "_field_defaults": defaults, "__match_args__": fields, "__slots__": ()}
+            if len(fields) > 1:
+                own["_all"] = itemgetter(*fields)  # all fields by name, taken at once
             return type(name, (_Tuple,), {**body, **own, **getters})
 
     class NamedTuple(metaclass=_Named):

@@ -64,7 +64,7 @@ class Answer(NamedTuple):
 
     def header(self, name: str) -> str:
         """One header's value, "" if there is none; `name` in lower case."""
-        return _header(self.head, self.head.lower(), name.encode())
+        return _field(self.head, self.head.lower(), f"\r\n{name}:".encode()).decode("latin-1")
 
 
 class Connection:
@@ -138,13 +138,15 @@ class Connection:
         lower = head.lower()
         if bodiless or status in (204, 304):
             body = b""
-        elif _header(lower, lower, b"transfer-encoding") == "chunked":
+        elif _field(lower, lower, b"\r\ntransfer-encoding:") == b"chunked":
             body, rest = self._read_chunked(rest, deadline)
         else:
-            length = _number(_header(lower, lower, b"content-length"), 10)
+            length = _number(_field(lower, lower, b"\r\ncontent-length:"), 10)
             body = self._read_exactly(length, rest, deadline)
             rest = rest[length:]
-        kept = not rest and lower.startswith(b"http/1.1") and _header(lower, lower, b"connection") != "close"
+        kept = not rest and lower.startswith(b"http/1.1")
+        if _field(lower, lower, b"\r\nconnection:") == b"close":
+            kept = False
         return Answer(status, head, body), kept
 
     def _read_head(self, deadline: float) -> tuple[int, bytes, bytes]:
@@ -155,7 +157,7 @@ class Connection:
                     raise ValueError(f"the headers are over {MAX_HEAD} bytes")
                 data += self._receive_some(deadline)
             head, data = data[: end + 2], data[end + 4 :]
-            status = _number(head[9:12].decode("latin-1"), 10)
+            status = _number(head[9:12], 10)
             if not head.startswith(b"HTTP/1.") or status < 100:
                 raise ValueError("this is not HTTP/1.1")
             if status >= 200:
@@ -180,7 +182,7 @@ class Connection:
             while b"\r\n" not in rest:
                 rest += self._receive_some(deadline)
             size_line, _, rest = rest.partition(b"\r\n")
-            size = _number(size_line.partition(b";")[0].decode("latin-1").strip(), 16)
+            size = _number(size_line.partition(b";")[0].strip(), 16)
             if len(body) + size > MAX_BODY:
                 raise ValueError(f"the body is over {MAX_BODY} bytes")
             while len(rest) < size + 2:
@@ -193,20 +195,20 @@ class Connection:
             rest = rest[size + 2 :]
 
 
-def _header(head: bytes, lower: bytes, name: bytes) -> str:
-    """Find a header in a head, whose lines all end, by its lower-case twin.
+def _field(head: bytes, lower: bytes, named: bytes) -> bytes:
+    """Find a header in a head, whose lines all end, by its lower-case twin; `named` is CR LF, name, colon.
 
     A dict of all headers would cost a call more than its signature does.
     """
-    start = lower.find(b"\r\n%b:" % name)
+    start = lower.find(named)
     if start < 0:
-        return ""
-    start += len(name) + 3
-    return head[start : head.index(b"\r\n", start)].decode("latin-1").strip()
+        return b""
+    start += len(named)
+    return head[start : head.index(b"\r\n", start)].strip()
 
 
-def _number(digits: str, base: int) -> int:
+def _number(digits: bytes, base: int) -> int:
     """Digits alone: int() would take signs, blanks, underscores and 0x too."""
-    if not digits or digits.strip("0123456789abcdefABCDEF"):
+    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
         raise ValueError(f"a length or status was expected, not {digits[:20]!r}")
     return int(digits, base)

@@ -9,6 +9,9 @@ from models.manifest import Manifest, TensorSpec
 from models.typed import Any, NamedTuple, Protocol
 
 JSON = "application/json"
+HEADER_LENGTH = "inference-header-content-length"
+# All that core and dialects read of a request's headers.
+HEADERS = ("content-type", "idempotency-key", HEADER_LENGTH)
 
 
 class Request(NamedTuple):

@@ -20,8 +20,8 @@ MEMBERS = frozenset(("instances",))
 
 def decode(model: ModelView, request: Request) -> Asked:
     """Read the instances and stack them into tensors."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != JSON:
+    media_type = request.headers.get("content-type", "")
+    if media_type != JSON and (media_type := media_type.partition(";")[0].strip().lower()) != JSON:
         came = f"{media_type} came" if media_type else "none came"
         raise Problem("unsupported-media-type", f"Content-Type: {JSON} was expected, {came}.")
     try:
@@ -30,9 +30,8 @@ def decode(model: ModelView, request: Request) -> Asked:
         raise Problem("invalid-json", f"The body could not be read: {error}.") from None
     if not isinstance(document, dict) or "instances" not in document:
         raise Problem("invalid-request", 'The body should be an object like {"instances": [...]}.')
-    unknown = document.keys() - MEMBERS
-    if unknown:
-        name = min(unknown)[:40]
+    if len(document) > 1:
+        name = min(document.keys() - MEMBERS)[:40]
         raise Problem("invalid-request", f'The body has the member "{name}"; only "instances" was expected.')
     instances = document["instances"]
     if not isinstance(instances, list):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.calls.dialect import JSON, Answer, Asked, ModelView, Receipt, Request
+from functions.calls.dialect import HEADER_LENGTH, JSON, Answer, Asked, ModelView, Receipt, Request
 from functions.calls.problems import Problem
 from functions.calls.v1 import check_units
 from functions.inference.answers import answer_specs, answer_tensors
@@ -26,7 +26,6 @@ from models.manifest import Manifest, TensorSpec
 from models.typed import Any, NamedTuple
 
 BINARY = "application/octet-stream"
-HEADER_LENGTH = "inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data"]
 
 DATATYPE = {

@@ -104,6 +104,8 @@ def _score_rows(manifest: Manifest, scores: Tensor, count: int) -> list[list[flo
     values = values_of(scores)
     if None in values:
         raise UnusableScores(f"{manifest.name} gave a score that is not a number")
+    if count == 1:
+        return [values]
     width = len(values) // count
     return [values[at : at + width] for at in range(0, len(values), width)]
 

@@ -35,16 +35,20 @@ class Model:
         self.manifest = manifest
         self._preprocessor = preprocessor
         self._runtime = runtime
+        # All sets of inputs that a caller may give, `inputs` first; a batch is of one form.
+        self.forms = (preprocessor.inputs, *getattr(preprocessor, "alternatives", ()))
+        # Where the runtime's outputs, by signature, lie in the order of the manifest's.
+        self._places = {
+            key: [
+                [spec.name for spec in runtime.signatures[key].outputs].index(spec.name) for spec in outputs
+            ]
+            for key, (_, outputs) in manifest.signatures.items()
+        }
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """What a caller gives: the first dimension of each is the number of instances."""
         return self._preprocessor.inputs
-
-    @property
-    def forms(self) -> tuple[tuple[TensorSpec, ...], ...]:
-        """All sets of inputs that a caller may give, `inputs` first; a batch is of one form."""
-        return (self._preprocessor.inputs, *getattr(self._preprocessor, "alternatives", ()))
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -53,11 +57,12 @@ class Model:
 
     def prepare(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Turn a caller's tensors, in any order, into the graph's; InputError says what does not fit."""
-        names = {tensor.name for tensor in inputs}
-        form = next((form for form in self.forms if names == {spec.name for spec in form}), self.inputs)
+        form = self.forms[0]
+        if len(self.forms) > 1:
+            names = {tensor.name for tensor in inputs}
+            form = next((one for one in self.forms if names == {spec.name for spec in one}), form)
         ordered = arrange(form, inputs)
-        counts = {tensor.shape[0] for tensor in ordered if tensor.shape}
-        if len(counts) > 1:
+        if len(ordered) > 1 and len({tensor.shape[0] for tensor in ordered if tensor.shape}) > 1:
             came = ", ".join(f"{tensor.name} {tensor.shape[0]}" for tensor in ordered if tensor.shape)
             raise InputError(f"every input must have the same number of instances; what came: {came}")
         return self._preprocessor(ordered)
@@ -68,8 +73,8 @@ class Model:
         Outputs are as the graph gives them: NaN and infinities pass through.
         """
         try:
-            results = {tensor.name: tensor for tensor in self._runtime.run(signature, tensors)}
-            return [results[spec.name] for spec in self.manifest.signatures[signature].outputs]
+            results = self._runtime.run(signature, tensors)
+            return [results[place] for place in self._places[signature]]
         except (RuntimeFailure, InputError) as error:
             raise InferenceError(f"{_title(self.manifest)}: {error}") from error
 

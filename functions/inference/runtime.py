@@ -41,6 +41,8 @@ class Runtime(Protocol):
 
 def arrange(specs: Sequence[TensorSpec], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Give `tensors` in the order of `specs`; InputError where a name, type, shape or size is not theirs."""
+    if [tensor.name for tensor in tensors] == [spec.name for spec in specs]:
+        return list(map(_checked, specs, tensors))
     given = {tensor.name: tensor for tensor in tensors}
     if len(given) != len(tensors) or given.keys() != {spec.name for spec in specs}:
         expected = ", ".join(spec.name for spec in specs)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from json import dumps, loads
 from json.encoder import encode_basestring_ascii as quoted
-from weakref import WeakSet
+from weakref import ref
 
 from functions.aws.service import Call, JsonService, Rejected, Unavailable
 from functions.metering.event import UsageEvent
@@ -34,6 +34,7 @@ from functions.metering.ledger import (
 )
 from models.typed import Any, NamedTuple
 
+KEPT_TICKETS = 64
 NUMBERS = ("units", "bytes_in", "started_at", "revision")
 KINDS = {name: "N" if name in NUMBERS else "L" if name == "attempts" else "S" for name in UsageEvent._fields}
 FORMS = {"S": '{"S":%s}', "N": '{"N":"%d"}', "L": '{"L":[%s]}'}
@@ -64,13 +65,15 @@ class DynamoDbLedger:
         self._service = service
         self._table = quoted(table)
         self._seconds = deadline_ms / 1000
-        self._tickets: WeakSet[_Append] = WeakSet()
+        self._tickets: list[ref[_Append]] = []
         self._closed = False
 
     def append(self, event: UsageEvent, holds: Holds | None = None) -> Ticket:
         """Send the row; the ticket reads the answer."""
         ticket = _Append(self, event, holds, self._seconds)
-        self._tickets.add(ticket)
+        if len(self._tickets) > KEPT_TICKETS:  # a WeakSet would do this for each of them
+            self._tickets = [one for one in self._tickets if one() is not None]
+        self._tickets.append(ref(ticket))
         return ticket
 
     def void(self, call_id: str, attempt: str) -> None:
@@ -100,9 +103,10 @@ class DynamoDbLedger:
 
     def close(self) -> None:
         """Read the answers that nobody has read yet, and let go of the connections."""
-        for ticket in list(self._tickets):
+        for ticket in [one() for one in self._tickets]:
             with suppress(LedgerUnavailable):  # its owner hears of it when asking for the outcome
-                ticket.outcome()
+                if ticket is not None:
+                    ticket.outcome()
         self._closed = True
         self._service.close()
 
