@@ -18,7 +18,7 @@ from time import perf_counter_ns
 
 from functions.access.keys import KeyRecord
 from functions.calls import v2
-from functions.calls.dialect import JSON, Asked, ModelView, Receipt, Request
+from functions.calls.dialect import HEADER_LENGTH, JSON, Asked, ModelView, Receipt, Request
 from functions.calls.problems import Problem, Response
 from functions.calls.routes import PREDICT, Route, route
 from functions.inference.answers import UnusableScores
@@ -331,7 +331,7 @@ class Call:
                 self.request.path,
                 PREDICT,
                 headers.get("content-type", ""),
-                headers.get(v2.HEADER_LENGTH, ""),
+                headers.get(HEADER_LENGTH, ""),
             )
         )
         return fingerprint(key, described.encode(), self.request.body)

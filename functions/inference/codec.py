@@ -11,7 +11,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import chain
-from json.encoder import c_make_encoder, encode_basestring_ascii
+from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from math import isfinite
 
 from functions.preprocess.tensors import (
