@@ -42,6 +42,13 @@ quota = 5
 price_per_call = 0.002
 [plans.former]
 price_per_call = 0.002
+[plans.paid]
+price_per_call = 0.002
+prepaid = true
+[plans.counted]
+price_per_call = 0.002
+quota = 4
+hard_limits = true
 [plans.gone]
 price_per_call = 0.002
 rate = 1000

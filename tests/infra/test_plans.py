@@ -83,3 +83,11 @@ def test_the_state_folder_is_private(tmp_path):
     place = Workspace(tmp_path / "deep" / "state")
     assert place.root.stat().st_mode & 0o777 == 0o700
     assert list(place.usage().rows(0, 2**60)) == []
+
+
+def test_a_plan_does_not_turn_prepaid(place, settings, tmp_path):
+    publish_plans(settings(), place)
+    file = tmp_path / "service.toml"
+    file.write_text(file.read_text() + "prepaid = true\n")
+    with pytest.raises(PlanConflict, match="plan open is paid by invoice and can't become prepaid"):
+        publish_plans(load(file), place)

@@ -233,3 +233,20 @@ def test_what_is_wrong_in_aws_is_named_by_its_line(file, table, line, expected):
     at = len(GOOD.splitlines()) + line
     assert str(refused.value).startswith(f"{file}:{at}: ")
     assert expected in str(refused.value)
+
+
+def test_a_prepaid_plan_whose_price_is_not_known_is_refused_by_line(file):
+    prepaid = """
+prepaid = true
+free_calls = 100
+burst = 20
+[[plans.starter.prices]]
+kind = "batch"
+tiering = "volume"
+tiers = [{ up_to = 9, price = 2 }, { price = 1 }]
+"""
+    (problem,) = problems(file, "burst = 20\n", prepaid)
+    assert problem.startswith("20: plans.starter.free_calls: a prepaid plan can't have free_calls")
+    (problem,) = problems(file, "burst = 20\n", prepaid.replace("free_calls = 100\n", ""))
+    assert problem.startswith("24: plans.starter.prices(1).tiers")
+    assert "depends on how many calls the month has" in problem
