@@ -83,8 +83,9 @@ class LocalStore:
                 temporary.replace(path)
 
     def list(self, prefix: str) -> list[str]:
-        """Walk the folder; temporary and lock files start with a dot and are no objects."""
-        names = (p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+        """Walk the prefix's folder; temporary and lock files start with a dot and are no objects."""
+        folder = self.root.joinpath(*prefix.split("/")[:-1])
+        names = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return sorted(n for n in names if n.startswith(prefix) and not n.rpartition("/")[2].startswith("."))
 
     def _path(self, name: str) -> Path:

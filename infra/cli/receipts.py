@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -32,7 +33,7 @@ def fetch(
         typer.Argument(metavar="RECEIPTS…", help="Files of receipts.", exists=True, dir_okay=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Proofs are added to this file, a line each.")
+        Path, typer.Option("--out", "-o", help="Proofs are added to this file, a line each.")
     ],
     key: Annotated[str, typer.Option("--key", envvar="PAYPHONE_KEY", help="Your API key.", show_envvar=True)],
     url: Annotated[
@@ -44,7 +45,7 @@ def fetch(
 
     The same with curl: curl -H "x-api-key: $KEY" "$URL/v1/receipts/$CALL?day=$DAY" >> proofs.jsonl
 
-    Example: payphone receipts fetch headers.txt --output proofs.jsonl
+    Example: payphone receipts fetch headers.txt --out proofs.jsonl
     """
     from functions.billing.kept import read_evidence
 
@@ -80,8 +81,8 @@ def fetch(
         raise typer.Exit(FAILED)
 
 
-def _get(url: str, key: str, call: str, day: str) -> dict[str, Any] | None:
-    """One proof; None if there is none."""
+def _get(url: str, key: str, call: str, day: str, waits: int = 10) -> dict[str, Any] | None:
+    """One proof; None if there is none. Asked for too quickly, it waits as long as it is told to."""
     address = f"{url.rstrip('/')}/v1/receipts/{urllib.parse.quote(call, safe='')}?day={day}"
     request = urllib.request.Request(address, headers={"x-api-key": key})  # noqa: S310  http(s), checked above
     try:
@@ -91,6 +92,10 @@ def _get(url: str, key: str, call: str, day: str) -> dict[str, Any] | None:
     except urllib.error.HTTPError as error:
         if error.code == 404 and b"receipt-not-found" in error.read():
             return None
+        pause = error.headers.get("retry-after", "1")
+        if error.code == 429 and waits and pause.isdecimal():
+            time.sleep(min(int(pause), 60))
+            return _get(url, key, call, day, waits - 1)
         raise Failure(f"{address} answered {error.code}: {error.reason}") from None
     except (OSError, ValueError) as error:
         raise Failure(f"{address} can't be fetched: {error}") from None

@@ -63,7 +63,7 @@ def list_(
 @app.command()
 def key(
     ctx: typer.Context,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there, as PEM.")] = None,
+    output: Annotated[Path | None, typer.Option("--out", "-o", help="Write it there, as PEM.")] = None,
     stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +71,7 @@ def key(
 
     Customers give it to `payphone verify --public-key`.
 
-    Example: payphone seal key --output payphone-seal.pem
+    Example: payphone seal key --out payphone-seal.pem
     """
     from functions.metering.signing import to_pem
 

@@ -5,10 +5,14 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
+from functions.billing.verify import Evidence, verify
+from functions.metering.heads import PublicKey, encoded, key_id
+from functions.metering.proofs import Proofs
+from functions.metering.usage import month_span
 from infra.cloud.stage import Stage
 from infra.target import Target
 
@@ -78,6 +82,17 @@ def test_a_month_on_a_stage_is_reconciled_closed_and_mended(operator, told, mont
         (invoice,) = closed["invoices"]
         assert (invoice["total"], closed["left_out"]) == ("0.03", {})
     number = invoice["number"]
+    assert [(seal["count"], seal["billed"]) for seal in invoice["seals"]] == [(15, 15)]
+    with there(operator) as stage:
+        public = stage.target.client("kms").get_public_key(KeyId=stage.outputs["SealingKey"])["PublicKey"]
+        calls = [row.call_id for row in stage.usage().rows(*month_span(month))]
+        with closing(stage.keys()) as keys:
+            (key,) = keys.list()
+        proofs = Proofs(stage.seals(), {}.get)
+        found = [proofs.find(key.customer, call, seal["day"]) for call in calls for seal in invoice["seals"]]
+    pinned = PublicKey(key_id(public[-32:]), encoded(public[-32:]))
+    verdict = verify(invoice, Evidence([], [proof.document() for proof in found if proof]), [pinned])
+    assert (verdict.wrong, verdict.proven) == ((), 15)
     assert run("invoice", "show", number)["total"] == "0.03"
     assert run("invoice", "preview", "--month", month)["status"] == "closed"
     exported = run("invoice", "export", number, "--format", "csv")

@@ -61,9 +61,9 @@ def month(server, operator, tmp_path_factory):
     assert code == 0, error
     (invoice,) = [each for each in json.loads(said)["invoices"] if each["customer"] == ME]
     (kept / "invoice.json").write_text(operator("invoice", "show", invoice["number"], "--json")[1])
-    assert operator("seal", "key", "--output", str(kept / "seal.pem"))[0] == 0
+    assert operator("seal", "key", "--out", str(kept / "seal.pem"))[0] == 0
     fetched = payphone(
-        *("receipts", "fetch", "headers.txt", "--output", "proofs.jsonl", "--url", server.url, "--json"),
+        *("receipts", "fetch", "headers.txt", "--out", "proofs.jsonl", "--url", server.url, "--json"),
         cwd=kept,
         PAYPHONE_KEY=key,
     )
