@@ -316,10 +316,10 @@ class _Check:
 
 
 _UNPROVEN = (
-    "without a valid proof ({}). Fetch it with `payphone receipts fetch`; where there is none to be had, the "
-    "call is not under the seal: its row was dropped, or the receipt is none of this service's."
+    "without a valid proof ({}). Fetch proofs with `payphone receipts fetch`; where there is none to be had, "
+    "the call is not under the seal: its row was dropped, or the receipt is none of this service's."
 )
-_PENDING = "whose day was not sealed yet when the proof was fetched ({}). Fetch it again."
+_PENDING = "whose day was not sealed yet when the proof was fetched ({}). Fetch again."
 
 
 def _named_rightly(key: PublicKey) -> bool:

@@ -32,9 +32,7 @@ def fetch(
         list[Path],
         typer.Argument(metavar="RECEIPTS…", help="Files of receipts.", exists=True, dir_okay=False),
     ],
-    output: Annotated[
-        Path, typer.Option("--out", "-o", help="Proofs are added to this file, a line each.")
-    ],
+    output: Annotated[Path, typer.Option("--out", "-o", help="Proofs are added to this file, a line each.")],
     key: Annotated[str, typer.Option("--key", envvar="PAYPHONE_KEY", help="Your API key.", show_envvar=True)],
     url: Annotated[
         str, typer.Option("--url", envvar="PAYPHONE_URL", help="Where the service answers.")

@@ -105,9 +105,11 @@ def test_what_does_not_fit_is_said_in_a_sentence_and_by_the_exit_code(month):
 
 
 def test_a_proof_is_given_to_nobody_else(month, server):
-    _, key, mine, theirs = month
+    kept, key, mine, theirs = month
     with server.client(key) as client, server.client() as nobody:
         assert client.get(f"/v1/receipts/{mine}").json()["status"] == "sealed"
+        invoice = json.loads((kept / "invoice.json").read_text())
+        assert client.get(f"/v1/invoices/{invoice['number']}").json() == invoice  # so it verifies, too
         day = client.get(f"/v1/receipts/{mine}").json()["receipt"][:10]
         for call in (theirs, "gw:none", ""):
             for query in ({}, {"day": day}):
