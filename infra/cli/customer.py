@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli import context
+from infra.cli.bills import money
 from infra.cli.console import escape, print_json, show, table, time_text
-from infra.cli.context import AsJson, CustomerArgument, OnStage, find_customer, on
+from infra.cli.context import (
+    AsJson,
+    CustomerArgument,
+    Month,
+    OnStage,
+    find_customer,
+    find_payer,
+    names_by_id,
+    on,
+)
 
 if TYPE_CHECKING:
     from functions.customers.record import Customer
+    from infra.place import Place
 
-app = typer.Typer(help="Add, list and erase customers.", no_args_is_help=True)
+app = typer.Typer(help="Add, list, show and erase customers.", no_args_is_help=True)
 
 
 @app.command()
@@ -53,6 +64,49 @@ def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) ->
     show(table(("Customer", "Name", "E-mail", "Added (UTC)"), rows))
 
 
+@app.command("show")
+def show_(
+    ctx: typer.Context,
+    customer: CustomerArgument,
+    month: Month = None,
+    stage: OnStage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a customer's keys and plans, what is in their wallets, and what the month comes to.
+
+    Example: payphone customer show ada@example.com
+    """
+    assert month is not None
+    place = context.place(ctx, stage)
+    payer = find_payer(place, customer)
+    name = names_by_id(place).get(payer, "(erased)")
+    document = {"customer": payer, "name": name, **_account(ctx, place, payer, month)}
+    if as_json:
+        return print_json(document)
+    keys = [
+        (k["key_id"], k["plan"], ", ".join(k["models"]) or "all", time_text(k["created_at"]), k["status"])
+        for k in document["keys"]
+    ]
+    costs = [
+        (c["currency"], f"{c['calls']:,}", money(c["total"]), money(c["projected_total"] or c["total"]))
+        for c in document["costs"]
+    ]
+    parts: list[Any] = [f"[bold]{escape(name)}[/], {payer}"]
+    if keys:
+        parts.append(table(("Key", "Plan version", "Models", "Issued (UTC)", ""), keys))
+    else:
+        parts.append(f"No keys. Issue one: [bold]payphone key issue {payer} --plan PLAN{on(stage)}[/]")
+    wallets = [(w["currency"], w["balance"]) for w in document["wallets"]]
+    if wallets:
+        parts.append(table(("Wallet", ">Balance"), wallets))
+    title = f"{month} (UTC), {document['status']}"
+    if costs:
+        parts.append(table(("Currency", ">Calls", ">So far", ">By its end"), costs, title))
+    else:
+        parts.append(f"Nothing to pay in {month}.")
+    show(*parts)
+
+
 @app.command()
 def erase(
     ctx: typer.Context,
@@ -86,4 +140,55 @@ def _document(customer: Customer) -> dict[str, Any]:
         "name": customer.name,
         "email": customer.email,
         "created_at": customer.created_at,
+    }
+
+
+def _account(ctx: typer.Context, place: Place, payer: str, month: str) -> dict[str, Any]:
+    """Keys, wallets and the month's costs: of a closed month its invoices', else as of now."""
+    from functions.billing.books import INVOICE, ClosedPast
+    from functions.billing.invoices import draft_invoices, plans_held
+    from functions.billing.projection import projected_totals
+    from functions.billing.wallet import amount_text
+
+    now_ms, books, book = context.now_ms(), context.books(ctx, place), place.plan_book()
+    with closing(place.keys()) as keys:
+        records = [*keys.list(payer)]
+    with closing(place.accounts()) as accounts:
+        wallets = sorted(accounts.balances(f"wallet#{payer}#"))
+    mine = books.of_customer(payer)
+    projected: dict[str, Any] = {}
+    if books.closed(month):
+        status = "closed"
+        found = [each for each in mine if each["type"] == INVOICE and each["month"] == month]
+    else:
+        status, past, usage = "draft", ClosedPast(books, mine), place.usage()
+        held = plans_held(records, month, book.in_force)
+        drafts = draft_invoices(month, usage, book, held, payer, past=past)
+        found = [draft.document() for draft in drafts]
+        projected = projected_totals(month, usage, book, held, payer, now_ms, past=past)
+    return {
+        "keys": [
+            {
+                "key_id": key.key_id,
+                "plan": key.plan.version,
+                "models": [*key.models],
+                "created_at": key.created_at,
+                "status": "usable" if key.usable(now_ms) else "not usable",
+            }
+            for key in records
+        ],
+        "wallets": [{"currency": name.split("#")[2], "balance": amount_text(left)} for name, left in wallets],
+        "month": month,
+        "status": status,
+        "costs": [
+            {
+                "currency": each["currency"],
+                "calls": each["rows"]["count"],
+                "total": each["total"],
+                "projected_total": format(projected[each["currency"]], "f")
+                if each["currency"] in projected
+                else None,
+            }
+            for each in found
+        ],
     }

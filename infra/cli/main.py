@@ -21,6 +21,7 @@ from infra.cli import (
     invoice,
     key,
     layer,
+    marketplace,
     model,
     predict,
     price,
@@ -47,7 +48,7 @@ EPILOG = (
 # As one meets them.
 ORDER = (
     *("quickstart", "model", "predict", "serve", "customer", "key", "wallet", "webhook", "usage", "price"),
-    *("quote", "invoice", "reconcile", "seal", "receipts", "verify"),
+    *("quote", "invoice", "marketplace", "reconcile", "seal", "receipts", "verify"),
     *("layer", "deploy", "diff", "destroy", "archive", "doctor"),
 )
 
@@ -115,6 +116,7 @@ app.command()(usage.usage)
 app.command()(price.price)
 app.command()(quote.quote)
 app.add_typer(invoice.app, name="invoice")
+app.command()(marketplace.marketplace)
 app.command()(reconcile.reconcile)
 app.add_typer(seal.app, name="seal")
 app.add_typer(receipts.app, name="receipts")

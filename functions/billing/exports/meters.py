@@ -36,7 +36,7 @@ class MarketplaceClient(Protocol):
 class StripeClient(Protocol):
     """stripe.StripeClient, of which only the meter events are used."""
 
-    billing: Any
+    v1: Any
 
 
 def stripe_events(
@@ -76,7 +76,7 @@ def send_to_stripe(client: StripeClient, events: Iterable[dict[str, Any]], now_m
     if oldest * 1000 < now_ms - STRIPE_OLDEST_MS:
         raise NotSent("Stripe takes no event that is over 35 days old: nothing was sent")
     for event in events:
-        client.billing.meter_events.create(params=event)
+        client.v1.billing.meter_events.create(params=event)
     return len(events)
 
 

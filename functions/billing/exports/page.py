@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -24,7 +25,7 @@ tr { break-inside: avoid }
 th, td { padding: 1.6mm 0 1.6mm 4mm; text-align: right; vertical-align: top }
 th, td { white-space: nowrap }
 th:first-child, td:first-child { padding-left: 0; text-align: left; white-space: normal }
-td:first-child::first-letter { text-transform: uppercase }
+td:first-child:not(.calls)::first-letter { text-transform: uppercase }
 th { border-bottom: 1.5px solid #1a1d21; font-weight: 600 }
 td { border-bottom: 1px solid #e4e7ec }
 td small { display: block; color: #667085 }
@@ -58,7 +59,7 @@ def page(document: dict[str, Any], customer_name: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{_STYLE}</style>
+<style>{_STYLE}{_page_foot(document["number"])}</style>
 </head>
 <body>
 <header>
@@ -66,7 +67,7 @@ def page(document: dict[str, Any], customer_name: str) -> str:
 <dl>{"".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())}</dl>
 </header>
 <p class="muted">For</p>
-<p class="to"><strong>{escape(customer_name)}</strong><br>{escape(document["customer"])}</p>
+<p class="to"><strong><bdi>{escape(customer_name)}</bdi></strong><br>{escape(document["customer"])}</p>
 <table>
 {body}
 </table>
@@ -84,7 +85,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         plan = f"<small>{escape(line['plan'])}</small>"
         free = f"{line['free']:,}" if line["free"] else ""
         cells = [f"{line['quantity']:,}", free, _unit_price(line), _money(line["amount"])]
-        yield f"<tr><td>{escape(line['description'])}{plan}</td>"
+        yield f"<tr><td class={line['item']}>{escape(line['description'])}{plan}</td>"
         yield "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
     yield "</tbody>\n<tfoot class=sums>\n"
     yield _sum("Subtotal", document["subtotal"])
@@ -100,7 +101,6 @@ def _note(document: dict[str, Any]) -> Iterator[str]:
     about = f"<small>{calls:,} calls of {escape(document['month'])}</small>" if calls else ""
     yield f"<thead><tr><th>Reason</th><th>Amount, {escape(document['currency'])}</th></tr></thead>\n<tbody>"
     amount = _money(document["total"])
-    amount = _money(document["total"])
     yield f"<tr><td>{escape(document['reason'])}{about}</td><td>{amount}</td></tr></tbody>\n"
     yield "<tfoot class=sums>\n"
     for tax in document["taxes"]:
@@ -113,7 +113,8 @@ def _note(document: dict[str, Any]) -> Iterator[str]:
 
 def _unit_price(line: dict[str, Any]) -> str:
     if "unit_price" in line:
-        return _money(line["unit_price"])
+        each = f" per {line['package']:,}" if "package" in line else ""
+        return _money(line["unit_price"]) + each
     return "<br>".join(f"{tier['quantity']:,} at {_money(tier['unit_price'])}" for tier in line["tiers"])
 
 
@@ -149,4 +150,14 @@ def _proof(document: dict[str, Any]) -> str:
         f"<footer>Computed from {rows['count']:,} recorded calls, whose SHA-256 is<br>"
         f"<code>{rows['sha256']}</code><br>"
         "Months are UTC. An amount is rounded once a line, halves away from zero.</footer>"
+    )
+
+
+def _page_foot(number: str) -> str:
+    """The number and the page on each printed page; a number is letters, digits and hyphens."""
+    shown = re.sub(r"[^A-Za-z0-9-]", "", number)
+    style = "font: 8pt system-ui, sans-serif; color: #667085"
+    return (
+        f'@page {{ @bottom-left {{ content: "{shown}"; {style} }} '
+        f'@bottom-right {{ content: counter(page) " / " counter(pages); {style} }} }}'
     )

@@ -41,7 +41,12 @@ def charges_csv(documents: Iterable[Document]) -> str:
 
 def focus_csv(documents: Iterable[Document]) -> str:
     """A FOCUS 1.2 dataset."""
-    rows = (_focus(document, row) for document in documents for row in _charges(document))
+    rows = (
+        {**_focus(document, charge), **part}
+        for document in documents
+        for charge in _charges(document)
+        for part in _priced(charge)
+    )
     return _csv(FOCUS_COLUMNS, rows)
 
 
@@ -89,7 +94,8 @@ def _focus(document: Document, charge: dict[str, Any]) -> dict[str, Any]:
     if charge["entry"] == "credit_note":
         return {**row, "ChargeClass": "Correction"}
     if charge["entry"] == "calls":
-        row |= _usage(charge)
+        unit = _UNITS[charge["per"]]
+        row |= {"ChargeFrequency": "Usage-Based", "ConsumedUnit": unit, "PricingCategory": "Standard"}
     return row
 
 
@@ -102,24 +108,52 @@ _CATEGORIES = {
 }
 
 
-def _usage(line: dict[str, Any]) -> dict[str, Any]:
-    """What only usage has. The specification wants list cost to be exactly quantity x price."""
-    unit, paid = _UNITS[line["per"]], line["quantity"] - line["free"]
-    usage = {
-        "ChargeFrequency": "Usage-Based",
-        "ConsumedQuantity": line["quantity"],
-        "ConsumedUnit": unit,
-        "PricingCategory": "Standard",
-        "PricingQuantity": paid,
+def _priced(charge: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a charge's rows have of quantity and price: a row a tier, one for anything else.
+
+    The specification wants list cost to be exactly quantity x price. What is billed sums up to the
+    charge: what rounding adds or takes is in the last tier's row.
+    """
+    if charge["entry"] in _CATEGORIES and charge["entry"] != "calls":
+        yield {}
+        return
+    if charge["entry"] != "calls":
+        yield _row(charge, charge["entry"], 1, "Months", charge["unit_price"])
+        return
+    sku = f"{charge['model'] or 'all'}/{charge['kind'] or 'all'}/{charge['per']}"
+    unit, package = _UNITS[charge["per"]], charge.get("package", 1)
+    pricing_unit = unit if package == 1 else f"{package} {unit}"
+    paid = charge["quantity"] - charge["free"]
+    used = {"ConsumedQuantity": charge["quantity"]}
+    if "tiers" not in charge:
+        price = Decimal(charge["unit_price"])
+        begun = -(-paid // package)
+        if package > 1 and price:  # a month in pieces counts each begun package once
+            begun = int((Decimal(charge["amount"]) / price).to_integral_value())
+        yield used | _row(charge, sku, begun, pricing_unit, charge["unit_price"])
+        return
+    left, rest = Decimal(charge["amount"]), paid
+    for number, tier in enumerate(charge["tiers"], 1):
+        last = number == len(charge["tiers"])
+        part = _row(charge, f"{sku}/tier-{number}", tier["quantity"], pricing_unit, tier["unit_price"])
+        cost = left if last else Decimal(part["ListCost"])
+        consumed = rest if last else min(rest, tier["quantity"] * package)
+        free = charge["free"] if number == 1 else 0
+        billed = dict.fromkeys(("BilledCost", "EffectiveCost"), decimal_text(cost))
+        yield part | billed | {"ConsumedQuantity": consumed + free}
+        left, rest = left - cost, rest - consumed
+
+
+def _row(charge: dict[str, Any], sku: str, quantity: int, unit: str, price: str) -> dict[str, Any]:
+    exact = decimal_text(EXACT.multiply(Decimal(quantity), Decimal(price)))
+    return {
+        "PricingQuantity": quantity,
         "PricingUnit": unit,
-        "SkuId": f"{line['model'] or 'all'}/{line['kind'] or 'all'}/{line['per']}",
-        "SkuPriceId": line["plan"],
+        "SkuId": sku,
+        "SkuPriceId": f"{charge['plan']}/{sku}",
+        **dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), price),
+        **dict.fromkeys(("ListCost", "ContractedCost"), exact),
     }
-    if "unit_price" in line and "package" not in line:
-        exact = decimal_text(EXACT.multiply(Decimal(paid), Decimal(line["unit_price"])))
-        usage |= dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), line["unit_price"])
-        usage |= dict.fromkeys(("ListCost", "ContractedCost"), exact)
-    return usage
 
 
 def _csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> str:

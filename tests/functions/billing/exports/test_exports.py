@@ -1,10 +1,15 @@
 import csv
 import io
+import json
 from decimal import Decimal
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qsl
 
 import boto3
 import pytest
+import stripe
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.meteringmarketplace.models import meteringmarketplace_backends
@@ -22,6 +27,7 @@ from functions.billing.exports.page import page
 from functions.billing.exports.tables import FOCUS_COLUMNS, charges_csv, focus_csv
 from functions.billing.plans import Plan
 from functions.billing.pricing import Tally
+from functions.billing.terms import Price
 from functions.metering.event import UsageEvent
 from functions.metering.usage import month_span
 
@@ -113,7 +119,36 @@ def test_focus_has_its_columns_and_its_sums():
         "1231",
         "1.8465",
     )
+    (packed,) = [row for row in rows if row["PricingUnit"] == "100 Calls"]
+    assert (packed["PricingQuantity"], packed["ListUnitPrice"], packed["BilledCost"]) == ("2", "2", "4.00")
     assert rows[-1]["ChargeClass"] == "Correction"
+
+
+def test_focus_has_a_row_a_tier_and_what_the_specification_wants_of_nulls():
+    tiers = [{"up_to": 100, "price": "0.011"}, {"up_to": 200, "price": "0.0055"}, {"price": "0.001"}]
+    made = PLAN.model_copy(
+        update={"prices": (Price(tiering="graduated", tiers=tiers),), "price_per_call": None}
+    )
+    tally = Tally("USD", {made.version: made}.__getitem__)
+    tally.count(START, made.version, "sentiment", "predict", 333, 333)
+    document = {**invoice(), **bill_document(make_bill(tally))}
+    rows = read(focus_csv([document]))
+    usage = [row for row in rows if row["ChargeCategory"] == "Usage"]
+    # ten are free; 100 at 0.011, 100 at 0.0055, 123 at 0.001 make 1.773, billed as 1.77
+    assert [(r["ConsumedQuantity"], r["PricingQuantity"], r["ListCost"], r["BilledCost"]) for r in usage] == [
+        ("110", "100", "1.1", "1.1"),
+        ("100", "100", "0.55", "0.55"),
+        ("123", "123", "0.123", "0.12"),
+    ]
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal(document["total"])
+    priced = ("PricingQuantity", "PricingUnit", "ListUnitPrice", "SkuId", "SkuPriceId")
+    for row in rows:
+        for column in priced:
+            assert bool(row[column]) == (row["ChargeCategory"] in ("Usage", "Purchase")), (row, column)
+        if row["ChargeCategory"] == "Purchase":
+            assert row["ChargeFrequency"] != "Usage-Based"
+        for column in ("BilledCost", "ListCost", "ContractedCost", "EffectiveCost"):
+            assert Decimal(row[column]).is_finite()
 
 
 class Balanced(HTMLParser):
@@ -183,6 +218,44 @@ def test_nothing_is_sent_to_stripe_that_it_would_refuse():
     events = stripe_events([row(1, START)], "payphone-000007", "cus_stripe", "calls")
     with pytest.raises(NotSent, match="over 35 days old: nothing was sent"):
         send_to_stripe(None, events, START + 36 * 24 * HOUR)
+
+
+class StripeStandIn(BaseHTTPRequestHandler):
+    """Takes a meter event as Stripe does, an identifier once."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        event = dict(parse_qsl(body))
+        self.server.taken.setdefault((self.path, self.headers["authorization"]), {})[event["identifier"]] = (
+            event
+        )
+        answer = json.dumps({"object": "billing.meter_event", "livemode": False, **event}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_real_stripe_library_sends_what_stripe_takes():
+    with ThreadingHTTPServer(("127.0.0.1", 0), StripeStandIn) as server:
+        server.taken = {}
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        client = stripe.StripeClient("sk_test_1", base_addresses={"api": address})
+        rows = [row(n, START + n * 7 * HOUR) for n in range(9)]
+        events = stripe_events(rows, "payphone-000007", "cus_stripe", "calls")
+        for _ in range(2):
+            assert send_to_stripe(client, events, START + 10 * 24 * HOUR) == len(events) == 3
+        server.shutdown()
+    ((path, key), taken), *others = server.taken.items()
+    assert (path, key, others) == ("/v1/billing/meter_events", "Bearer sk_test_1", [])
+    assert sum(int(event["payload[value]"]) for event in taken.values()) == 9
+    assert {event["payload[stripe_customer_id]"] for event in taken.values()} == {"cus_stripe"}
+    assert {event["event_name"] for event in taken.values()} == {"calls"}
+    assert all(START // 1000 <= int(event["timestamp"]) < END // 1000 for event in taken.values())
 
 
 @pytest.fixture
