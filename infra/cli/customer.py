@@ -148,7 +148,7 @@ def _account(ctx: typer.Context, place: Place, payer: str, month: str) -> dict[s
     from functions.billing.books import INVOICE, ClosedPast
     from functions.billing.invoices import draft_invoices, plans_held
     from functions.billing.projection import projected_totals
-    from functions.billing.wallet import amount_text
+    from functions.metering.terms import amount_text
 
     now_ms, books, book = context.now_ms(), context.books(ctx, place), place.plan_book()
     with closing(place.keys()) as keys:
