@@ -25,7 +25,7 @@ FIREHOSE_BYTES = 5 * 1024
 ARCHIVED_BYTES = 150
 KEPT_MONTHS = 12
 
-ALARMS = 3  # infra/stacks/billing.py
+ALARMS = 4  # infra/stacks/billing.py
 METRICS_OF_A_MODEL = 5  # functions/calls/telemetry.py
 OTHER_METRICS = 6  # of the control plane and the meter; those of the seal have values one hour a day
 
@@ -83,6 +83,11 @@ def cost_of_a_call(prices: Prices, duration_ms: int, memory_mb: int, machine: st
         "Firehose, access log line": prices.firehose_gb * FIREHOSE_BYTES / _GB,
         f"S3, row kept {KEPT_MONTHS} months": prices.archive_gb_month * ARCHIVED_BYTES * KEPT_MONTHS / _GB,
     }
+
+
+def cost_of_holds(prices: Prices, accounts: int) -> Decimal:
+    """US dollars more for a call that holds from so many accounts: in a transaction writes count twice."""
+    return prices.ledger_write * (2 * (1 + accounts) - 1) if accounts else Decimal(0)
 
 
 def cost_of_a_month(prices: Prices, models: int, keys: int) -> dict[str, Decimal]:

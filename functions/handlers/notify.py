@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import settings
@@ -30,18 +29,15 @@ _keys = GatewayKeys(_set.access_table, _dynamodb, _set.key_cache_seconds)
 _outbox = DynamoDbOutbox(_set.webhooks_table, _dynamodb)
 _courier = Courier(_outbox, ParameterVault("", parameters_in(_set.region)))
 _logger = Logger(service="payphone-notify")
-_metrics = Metrics(namespace="Payphone", service="notify")
-_metrics.set_default_dimensions(stage=_set.stage)
 
 
 @_logger.inject_lambda_context
-@_metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Look once; Lambda's entry point. Gives how many alerts are new, were delivered, and were not."""
     now = time.time_ns() // 1_000_000
     done = _look(now) if _outbox.endpoints() else {"new": 0, "delivered": 0, "failed": 0}
-    for name, count in done.items():
-        _metrics.add_metric(f"webhooks_{name}", MetricUnit.Count, count)
+    if any(done.values()):
+        _logger.info("webhooks", extra=done)
     return done
 
 

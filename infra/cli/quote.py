@@ -15,6 +15,7 @@ from infra.cli.console import Failure, print_json, show, table
 from infra.cli.context import AsJson
 
 if TYPE_CHECKING:
+    from infra.costs import Prices
     from infra.service import Settings
     from infra.workspace import Workspace
 
@@ -60,7 +61,7 @@ def quote(
     megabytes = memory or _memory(settings, model)
     parts = cost_of_a_call(asked, duration, megabytes, settings.aws.machine)
     cost = sum(parts.values(), Decimal(0))
-    plans = [*_margins(settings, model, cost)]
+    plans = [*_margins(settings, model, cost, asked)]
     keys = 1 + settings.aws.customer_managed_key  # the one that signs seals
     month = cost_of_a_month(asked, len(settings.models.serve), keys)
     at_rest = sum((value for name, value in month.items() if name != METRICS), Decimal(0))
@@ -94,18 +95,26 @@ def quote(
     )
 
 
-def _margins(settings: Settings, model: str, cost: Decimal) -> Iterator[dict[str, Any]]:
+def _margins(settings: Settings, model: str, row: Decimal, prices: Prices) -> Iterator[dict[str, Any]]:
+    """Each plan's price, and its margin over what a call costs: with what its hold costs, if it has one."""
     from functions.billing.amounts import decimal_text
+    from functions.billing.holds import compile_holds
+    from functions.metering.terms import CAP, QUOTA, WALLET
+    from functions.metering.terms import in_force as terms_in_force
+    from infra.costs import cost_of_holds
 
     now_ms = context.now_ms()
     for name, plan in settings.plans.items():
         in_force = [terms for since, terms in plan.schedule() if since <= now_ms][-1]
         price = in_force.price(model)
+        held = terms_in_force(compile_holds(plan).holds, now_ms)
+        cost = row + cost_of_holds(prices, sum(limit in held for limit in (QUOTA, CAP, WALLET)))
         comparable = price > 0 and plan.currency == CURRENCY
         yield {
             "plan": name,
             "currency": plan.currency,
             "price": decimal_text(price),
+            "cost": decimal_text(cost),
             "margin": format((price - cost) / price, ".4f") if comparable else None,
         }
 

@@ -18,8 +18,8 @@ def test_a_call_costs_the_sum_of_its_parts(payphone):
     assert margins["trial"] is None
     cost = Decimal(found["cost"])
     assert Decimal(margins["starter"]) == round((Decimal("0.002") - cost) / Decimal("0.002"), 4)
-    # three alarms; five metrics of the model and six of the rest
-    assert found["month"]["CloudWatch, alarms"] == "0.3"
+    # four alarms; five metrics of the model and six of the rest
+    assert found["month"]["CloudWatch, alarms"] == "0.4"
     assert found["month"]["CloudWatch, metrics if called in every hour"] == "3.3"
     assert "2 ms (as given), 512 MB" in payphone.ok("quote", "sentiment", "--duration-ms", "2")
 
@@ -53,3 +53,13 @@ def test_prices_can_be_replaced(payphone, tmp_path):
 @pytest.mark.parametrize(("model", "said"), [("other", "not served"), ("sentiment", "--duration-ms")])
 def test_what_can_not_be_quoted_is_said(payphone, model, said):
     assert said in payphone.error("quote", model)
+
+
+def test_a_hold_is_counted_in(payphone):
+    """A row is one write unit; with a wallet and a cap it is three items in a transaction, which are six."""
+    held = "[plans.held]\nprice_per_call = 1\nprepaid = true\nspend_cap = 9\nhard_limits = true\n"
+    payphone.service.write_text(payphone.service.read_text() + held)
+    found = payphone.json("quote", "sentiment", "--duration-ms", "2")
+    costs = {plan["plan"]: Decimal(plan["cost"]) for plan in found["plans"]}
+    assert costs["starter"] == Decimal(found["cost"])
+    assert costs["held"] - costs["starter"] == 5 * Decimal("0.000000625")
