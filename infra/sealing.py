@@ -43,7 +43,9 @@ async def _seal(workspace: Workspace) -> None:
     try:
         _, said = await process.communicate()
     finally:
-        with suppress(ProcessLookupError):  # it has ended, or we are stopped: half a seal is none
-            process.kill()
+        if process.returncode is None:  # we are stopped: half a seal is none
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
     if process.returncode:
         log.error("sealing failed: %s", said.decode(errors="replace").strip())

@@ -115,6 +115,8 @@ async def _serve(
             await _Server(config, lambda: on_started(f"http://{host}:{port}", models)).serve([listening])
         finally:
             sealing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sealing
 
 
 class _Server(uvicorn.Server):

@@ -4,8 +4,11 @@ import base64
 import copy
 import json
 import sqlite3
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from functions.billing.claims import read_claim
 from functions.billing.verify import Evidence, Malformed, verify
@@ -330,3 +333,45 @@ def test_a_signature_has_one_spelling(closed):
     if base64.b64decode(spelled) == base64.b64decode(signature):
         document["signed"]["signature"] = spelled
         assert closed.check(document).wrong
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.just("1e99999999"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def places(document, way=()):
+    """Where in a document something stands."""
+    yield way
+    inner = document if isinstance(document, dict) else {}
+    inner = dict(enumerate(document)) if isinstance(document, list) else inner
+    for name, value in inner.items():
+        yield from places(value, (*way, name))
+
+
+def put(document, way, value):
+    if not way:
+        return value
+    changed = copy.deepcopy(document)
+    inner = changed
+    for name in way[:-1]:
+        inner = inner[name]
+    inner[way[-1]] = value
+    return changed
+
+
+def test_whatever_stands_in_a_document_it_is_judged_and_breaks_nothing(closed):
+    invoice, evidence, pinned = closed.invoice(), closed.evidence(), [closed.public_key()]
+    of_invoice, of_proof = [*places(invoice)][1:], [*places(evidence.proofs[0])][1:]
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.sampled_from(of_invoice), st.sampled_from(of_proof), ANYTHING, ANYTHING)
+    def judged(in_invoice, in_proof, one, other):
+        proofs = [put(evidence.proofs[0], in_proof, other)]
+        verify(invoice, Evidence(evidence.receipts, proofs), pinned)
+        with suppress(Malformed):
+            verify(put(invoice, in_invoice, one), evidence, pinned)
+
+    judged()
