@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: quickstart cloud-quickstart cloud test lint catalog bench lock clean
+.PHONY: quickstart cloud-quickstart cloud test lint catalog bench spark lock clean
 
 quickstart: $(VENV)/train.done
 	$(BIN)/payphone quickstart
@@ -30,6 +30,9 @@ catalog: $(VENV)/train.done
 
 bench: $(VENV)/dev.done
 	$(BIN)/python -m tests.benchmarks.run
+
+spark: $(VENV)/dev.done
+	$(BIN)/python -m tests.spark.run
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

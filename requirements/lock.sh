@@ -17,7 +17,7 @@ for purpose in train cloud dev; do
         --output-file "requirements/$purpose.txt"
 done
 compile requirements/web.in --generate-hashes --constraint "$all" --output-file requirements/web.txt
-for purpose in emulator lambda bench-lambda bench-litserve bench-bentoml bench-mlserver bench-models; do
+for purpose in emulator lambda bench-lambda bench-litserve bench-bentoml bench-mlserver bench-models spark; do
     compile "requirements/$purpose.in" --generate-hashes --output-file "requirements/$purpose.txt"
 done
 # PyTorch without CUDA: what it needs is what it needs on Windows, and its build for x86-64 and CPython 3.11
