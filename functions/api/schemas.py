@@ -292,7 +292,7 @@ class Limit(BaseModel):
 class WalletEntry(BaseModel):
     """What was put into a wallet or settled with it; the calls themselves are in the usage."""
 
-    kind: str = Field(examples=["top-up", "settlement"])
+    kind: str = Field(examples=["top-up", "refund", "settlement"])
     reference: str
     amount: str
     reason: str

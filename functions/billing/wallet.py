@@ -1,6 +1,6 @@
 """Prepaid wallets: an account a customer and currency, filled by top-ups and held from by calls.
 
-    balance = top-ups + settlements - what live calls hold
+    balance = top-ups - refunds + settlements - what live calls hold
 
 Entries are named by what they stand for, the payment or the document, so nothing is posted twice.
 """
@@ -15,7 +15,7 @@ from functions.metering.accounts import Accounts, Entry
 from functions.metering.terms import amount_text, wallet_account
 
 MOST = Decimal(10**9)
-TOP_UP, SETTLEMENT = "top-up", "settlement"
+TOP_UP, REFUND, SETTLEMENT = "top-up", "refund", "settlement"
 
 
 class BadTopUp(ValueError):
@@ -29,6 +29,19 @@ def top_up(
 
     BadTopUp; EntryConflict where the reference came with another amount.
     """
+    account = _account(customer, currency, amount, reference)
+    return accounts.post(account, Entry(f"{TOP_UP}#{reference}", nanos(amount), TOP_UP, now_ms))
+
+
+def refund(
+    accounts: Accounts, customer: str, currency: str, amount: Decimal, reference: str, now_ms: int
+) -> Entry:
+    """Take money out, as it goes back to the customer; else as `top_up`. Overdrawn if there is less."""
+    account = _account(customer, currency, amount, reference)
+    return accounts.post(account, Entry(f"{REFUND}#{reference}", -nanos(amount), REFUND, now_ms))
+
+
+def _account(customer: str, currency: str, amount: Decimal, reference: str) -> str:
     if not 0 < amount < MOST or amount != round_amount(amount, currency):
         raise BadTopUp(
             f"an amount of {currency} above 0 and below {MOST:,}, as it can be paid, was expected, "
@@ -36,8 +49,7 @@ def top_up(
         )
     if not 1 <= len(reference) <= 128 or not reference.isprintable():
         raise BadTopUp("a reference of 1 to 128 printable characters was expected")
-    account = wallet_account(customer, currency)
-    return accounts.post(account, Entry(f"{TOP_UP}#{reference}", nanos(amount), TOP_UP, now_ms))
+    return wallet_account(customer, currency)
 
 
 def wallet_document(accounts: Accounts, customer: str, currency: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from infra.cli.console import Failure, escape, print_json, show, table
 from infra.cli.context import AsJson, CustomerArgument, OnStage, find_payer, names_by_id, on
 
 if TYPE_CHECKING:
+    from functions.metering.accounts import Entry
     from infra.place import Place
 
 app = typer.Typer(help="Top up and show prepaid wallets.", no_args_is_help=True)
@@ -39,23 +41,31 @@ def top_up(
 
     Example: payphone wallet top-up ada@example.com 25 --reference "transfer 2026-11-23"
     """
-    from functions.billing.wallet import entry_document, top_up, wallet_document
+    from functions.billing.wallet import top_up
 
-    place = context.place(ctx, stage)
-    payer = find_payer(place, customer)
-    code = _currency(ctx, place, payer, currency)
-    now_ms = context.now_ms()
-    with closing(place.accounts()) as accounts:
-        entry = top_up(accounts, payer, code, _amount(amount), reference, now_ms)
-        wallet = wallet_document(accounts, payer, code)
-    made = entry.made_at == now_ms
-    if as_json:
-        return print_json({**wallet, "entry": entry_document(entry), "posted": made})
-    said = "Put in" if made else "Was put in before, under this reference:"
-    show(
-        f"{said} {escape(amount)} {code}. The balance of {payer} is [bold]{wallet['balance']} {code}[/].",
-        f"See: [bold]payphone wallet show {payer}{on(stage)}[/]",
-    )
+    _post(ctx, top_up, "Put in", (customer, amount, reference), currency, stage, as_json=as_json)
+
+
+@app.command()
+def refund(
+    ctx: typer.Context,
+    customer: CustomerArgument,
+    amount: Annotated[str, typer.Argument(help="In whole units of the currency, such as 25 or 9.50.")],
+    reference: Annotated[
+        str,
+        typer.Option("--reference", help="What names the repayment. Doing it again with it changes nothing."),
+    ],
+    currency: Currency = None,
+    stage: OnStage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take money out of a customer's wallet, as you pay it back.
+
+    Example: payphone wallet refund ada@example.com 9.50 --reference "transfer 2026-12-01"
+    """
+    from functions.billing.wallet import refund
+
+    _post(ctx, refund, "Taken out", (customer, amount, reference), currency, stage, as_json=as_json)
 
 
 @app.command("show")
@@ -110,6 +120,42 @@ def list_(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) ->
     names = names_by_id(place)
     rows = [(escape(names.get(who, "(erased)")), who, left, code) for who, code, left in wallets]
     show(table(("Customer", "Id", ">Balance", ""), rows))
+
+
+def _post(
+    ctx: typer.Context,
+    posting: Callable[..., Entry],
+    done: str,
+    asked: tuple[str, str, str],
+    currency: str | None,
+    stage: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Post what was asked (customer, amount, reference), and say so."""
+    from functions.billing.wallet import entry_document, wallet_document
+    from functions.metering.accounts import Overdrawn
+
+    customer, amount, reference = asked
+    place = context.place(ctx, stage)
+    payer = find_payer(place, customer)
+    code = _currency(ctx, place, payer, currency)
+    now_ms = context.now_ms()
+    with closing(place.accounts()) as accounts:
+        try:
+            entry = posting(accounts, payer, code, _amount(amount), reference, now_ms)
+        except Overdrawn:
+            left = wallet_document(accounts, payer, code)["balance"]
+            raise Failure(f"the wallet has {left} {code}: no more than that can be taken out") from None
+        wallet = wallet_document(accounts, payer, code)
+    made = entry.made_at == now_ms
+    if as_json:
+        return print_json({**wallet, "entry": entry_document(entry), "posted": made})
+    said = done if made else f"{done} before, under this reference:"
+    show(
+        f"{said} {escape(amount)} {code}. The balance of {payer} is [bold]{wallet['balance']} {code}[/].",
+        f"See: [bold]payphone wallet show {payer}{on(stage)}[/]",
+    )
 
 
 def _currency(ctx: typer.Context, place: Place, payer: str, given: str | None) -> str:

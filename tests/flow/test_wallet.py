@@ -100,6 +100,13 @@ def test_a_top_up_is_made_once(payphone, customer, client):
     for amount in ("0.001", "0", "NaN", "1e12"):
         payphone("wallet", "top-up", customer, amount, "--reference", "odd", expect=1)
     assert balance(client) == Decimal("0.1")
+    too_much = payphone("wallet", "refund", customer, "0.11", "--reference", "back", expect=1)
+    assert "has 0.1 EUR" in too_much["error"]
+    for posted in (True, False):
+        refunded = payphone("wallet", "refund", customer, "0.01", "--reference", "back")
+        assert (refunded["posted"], refunded["balance"]) == (posted, "0.09")
+    payphone("wallet", "top-up", customer, "0.01", "--reference", "back")
+    assert balance(client) == Decimal("0.1")
 
 
 def test_calls_are_paid_by_call_and_unit_and_replays_are_not(client):

@@ -181,6 +181,24 @@ def test_a_receiver_that_breaks_off_or_says_nonsense_is_no_answer(monkeypatch):
             assert post(f"http://127.0.0.1:{port}/", b"{}", {}).status == 0
 
 
+def test_a_receiver_that_answers_byte_by_byte_is_broken_off(monkeypatch):
+    monkeypatch.setenv(ALLOW_PRIVATE, "1")
+    monkeypatch.setattr(sending, "SECONDS_IN_ALL", 0.5)
+    ended = threading.Event()
+
+    def drip(handler):
+        with contextlib.suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while not ended.wait(0.05):
+                handler.wfile.write(b"x")
+
+    with receiver(drip) as (port, _):
+        try:
+            assert post(f"http://127.0.0.1:{port}/", b"{}", {}).status == 0
+        finally:
+            ended.set()
+
+
 def test_the_setting_for_trying_things_out_lets_this_machine_through(monkeypatch):
     with receiver(status(200)) as (port, came):
         url = f"http://127.0.0.1:{port}/"
