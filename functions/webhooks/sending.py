@@ -135,5 +135,6 @@ class _Pinned(http.client.HTTPConnection):
     def break_off(self) -> None:
         """End whatever the connection waits for; from another thread."""
         for each in (self.sock, self._plain):
-            with suppress(OSError, AttributeError):
-                each.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                if each is not None:
+                    each.shutdown(socket.SHUT_RDWR)

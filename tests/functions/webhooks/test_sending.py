@@ -188,7 +188,6 @@ def test_a_receiver_that_answers_byte_by_byte_is_broken_off(monkeypatch):
 
     def drip(handler):
         with contextlib.suppress(OSError):
-            handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
             while not ended.wait(0.05):
                 handler.wfile.write(b"x")
 
