@@ -1,7 +1,8 @@
 """Decision trees as a graph: all trees of all rows go down one level at a time, and reach exact leaves.
 
 Nodes lie breadth first, siblings side by side, so that a step is `left + (value > threshold)`. A leaf
-leads to itself. All that a step needs of a node (feature, left child, threshold) is fetched at once.
+leads to itself. All that a step needs of a node (feature, left child, threshold) is a row, fetched at once
+and turned: LiteRT copies an element as slowly as a row, and this is what a forest's time goes into.
 
 Values and thresholds are compared as integers that order as the floats do: exact for denormals and
 both zeros whatever the processor flushes, and with room above infinity for what is missing.
@@ -9,7 +10,7 @@ A threshold is the largest float32 that is not above the source's float64 one, h
 value the comparison comes out as the source's.
 
 Leaf values are summed as 64-bit integers in a unit of 2**-61 of the largest possible total. That is
-finer than float64 and knows no order of adding.
+finer than float64 and knows no order of adding. Where every leaf holds one class, the sum is a count.
 """
 
 from __future__ import annotations
@@ -85,17 +86,30 @@ class Forest:
         values = self._ordered(rows)
         feature, left, threshold = (constant(part, np.int32) for part in self._nodes[:, self._roots])
         at = left + tf.cast(tf.gather(values, feature, axis=1) > threshold, tf.int32)
-        nodes, done = constant(self._nodes, np.int32), []
+        nodes, done = constant(self._nodes.T, np.int32), []
         for level in range(1, int(self._depths[0])):
             deep = int((self._depths > level).sum())
             if deep < PRUNE * at.shape[1]:
                 done.append(at[:, deep:])
                 at = at[:, :deep]
-            feature, left, threshold = tf.unstack(tf.gather(nodes, at, axis=1), axis=0)
+            feature, left, threshold = tf.unstack(tf.transpose(tf.gather(nodes, at), [2, 0, 1]), axis=0)
             at = left + tf.cast(tf.gather(values, feature, batch_dims=1) > threshold, tf.int32)
         if done:
             at = tf.concat([at, *reversed(done)], axis=1)
         return tf.gather(constant(self._leaf_of, np.int32), at)
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether every leaf is all of one output and nothing of the others."""
+        return bool(((self.leaf_values == 0) | (self.leaf_values == 1)).all()) and bool(
+            (self.leaf_values.sum(axis=1) == 1).all()
+        )
+
+    def counts(self, rows: Tensor) -> Tensor:
+        """How many leaves reached are of each output, float32 [n, outputs], if the forest is pure."""
+        kinds = constant(self.leaf_values.argmax(axis=1), np.int32)
+        each = constant(np.eye(self.leaf_values.shape[1]))
+        return tf.reduce_sum(tf.gather(each, tf.gather(kinds, self.leaves(rows))), axis=1)
 
     def total(
         self, rows: Tensor, groups: int = 1, start: Sequence[float] | NDArray[np.float64] = (0.0,)

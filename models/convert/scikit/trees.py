@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.convert.forest import Forest, Tree, largest, ordered_values
 from models.convert.scikit.affine import Affine
-from models.convert.scores import SCORES, VALUES, Outputs, Tensor, agree
+from models.convert.scores import SCORES, VALUES, Outputs, Tensor, agree, constant
 from models.convert.tflite import ConversionError
 
 Predict = Callable[[Tensor], Outputs]
@@ -38,11 +39,26 @@ def classifier(model: Any, before: Affine | None) -> Predict:
     trees = [tree(member, member.value[:, 0, :]) for member in members]
     forest = Forest(absorb(trees, before), model.n_features_in_)
 
+    if len(members) == 1:
+        shares = constant(single(forest.leaf_values))
+        return lambda rows: {SCORES: tf.gather(shares, forest.leaves(rows)[:, 0])}
+    if forest.is_pure:
+        return lambda rows: {SCORES: forest.counts(rows) * np.float32(1 / len(members))}
+
     def predict(rows: Tensor) -> Outputs:
         total = forest.total(rows)
         return {SCORES: agree(total.scores(1 / len(members)), largest(total))}
 
     return predict
+
+
+def single(shares: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Shares [leaves, classes] as float32 whose first largest is the first largest of the float64 ones."""
+    rounded = shares.astype(np.float32)
+    first = shares.argmax(axis=1)
+    top = rounded.max(axis=1, keepdims=True)
+    wins = np.arange(shares.shape[1]) == first[:, None]
+    return np.asarray(np.where(wins, top, np.minimum(rounded, np.nextafter(top, np.float32(0)))), np.float32)
 
 
 def regressor(model: Any, before: Affine | None) -> Predict:
