@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 from functions.inference.engine import ModelLoadError
+from infra.pace import paces
 from infra.progress import Progress, to_line, under_way
 from infra.proof import prove
 from models.catalog.entries import Entry, load_entry
@@ -36,7 +37,7 @@ from models.manifest import (
     describe_file,
 )
 from models.parity import ParityError
-from models.quantize import QUANTIZATIONS, Candidate, choose
+from models.quantize import QUANTIZATIONS, Candidate, choose, outcomes
 from models.trained import Figures, Tell, Trained
 
 TRAINED_FILE = "trained.json"
@@ -150,7 +151,13 @@ class Work:
                 proof = prove(draft, files, known, on_row)
                 self._measured[draft.quantization] = proof.measured
                 candidates.append(Candidate(draft.quantization, data, proof.parity, proof.disagreed))
-        return candidates
+            tell("Timing the candidates side by side", 0, 0)
+            files = trained.encoding.files
+            speeds = paces(
+                {draft.quantization: (draft, {**files, MODEL_FILE: data}) for draft, data in drafts},
+                trained.held_out[0],
+            )
+        return [item._replace(microseconds=speeds[item.quantization]) for item in candidates]
 
     def _choose(self, candidates: list[Candidate]) -> Candidate:
         chosen = choose(candidates, self._order["quantization"])
@@ -159,7 +166,7 @@ class Work:
             f"{chosen.quantization} answers as the source does: {parity.agreement:.2%} equal labels on "
             f"{parity.rows:,} rows, largest difference {parity.max_diff:.2g}"
         )
-        self._finish("prove", message, {"candidates": _table(candidates, chosen)})
+        self._finish("prove", message, {"candidates": outcomes(candidates, chosen)})
         return chosen
 
     def _write_examples(self, trained: Trained) -> None:
@@ -187,7 +194,7 @@ class Work:
                 name: {"source": data.title, "sha256": data.sha256} for name, data in entry.data.items()
             },
             "facts": {**figures.facts, **measured},
-            "candidates": _table(candidates, chosen),
+            "candidates": outcomes(candidates, chosen),
             "seconds": {step: round(seconds, 2) for step, seconds in self.seconds.items()},
         }
         manifest = draft._replace(
@@ -235,22 +242,6 @@ def _metric(figures: Figures, measured: dict[str, float], rows: int) -> dict[str
         name, value = next(iter(measured.items()))
         return {"name": f"{name.replace('_', ' ')} to the float model", "value": value, "rows": rows}
     return {"name": figures.metric, "value": figures.value, "rows": figures.rows}
-
-
-def _table(candidates: list[Candidate], chosen: Candidate) -> list[dict[str, Any]]:
-    return [
-        {
-            "quantization": item.quantization,
-            "bytes": len(item.data),
-            "rows": item.parity.rows,
-            "agreement": item.parity.agreement,
-            "max_diff": item.parity.max_diff,
-            "disagreed": len(item.disagreed),
-            "passed": item.passed,
-            "chosen": item is chosen,
-        }
-        for item in candidates
-    ]
 
 
 def main(order: dict[str, Any], channel: TextIO) -> int:

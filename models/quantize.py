@@ -19,18 +19,20 @@ from models.manifest import Parity
 from models.parity import Disagreement, ParityError, describe, shortfalls
 
 AUTO = "auto"
+SLOWER = 1.1  # times float32's: what a shared machine's clock can't tell apart counts as no slower
 
 Calibration = Mapping[str, Any] | None
 """Training rows by input name, as the graph takes them."""
 
 
 class Candidate(NamedTuple):
-    """One way to write a model, with what its proof gave."""
+    """One way to write a model, with what its proof gave and the CPU time that one row takes."""
 
     quantization: str
     data: bytes
     parity: Parity
     disagreed: list[Disagreement]
+    microseconds: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -81,8 +83,9 @@ QUANTIZATIONS: dict[str, Callable[..., None]] = {
 
 
 def choose(candidates: Sequence[Candidate], quantization: str = AUTO) -> Candidate:
-    """The candidate to publish: the one asked for, or the smallest that passes its gate.
+    """The candidate to publish: the one asked for, or the smallest that passes its gate and costs no speed.
 
+    Speed is held against float32's, or the fastest's where there is no float32 that passes.
     ParityError says of each candidate which limits it missed and which rows disagreed.
     """
     asked = [item for item in candidates if quantization in (AUTO, item.quantization)]
@@ -93,4 +96,25 @@ def choose(candidates: Sequence[Candidate], quantization: str = AUTO) -> Candida
             for item in asked
         )
         raise ParityError(f"nothing is published, no candidate passes its gate. {'. '.join(reasons)}")
-    return min(passing, key=lambda item: len(item.data))
+    plain = [item.microseconds for item in passing if item.quantization == "float32"]
+    allowed = SLOWER * (plain or [min(item.microseconds for item in passing)])[0]
+    fast = [item for item in passing if quantization != AUTO or item.microseconds <= allowed]
+    return min(fast, key=lambda item: len(item.data))
+
+
+def outcomes(candidates: Sequence[Candidate], chosen: Candidate) -> list[dict[str, Any]]:
+    """All candidates for the manifest's `training`, with what became of each."""
+    return [
+        {
+            "quantization": item.quantization,
+            "bytes": len(item.data),
+            "rows": item.parity.rows,
+            "agreement": item.parity.agreement,
+            "max_diff": item.parity.max_diff,
+            "disagreed": len(item.disagreed),
+            "microseconds": round(item.microseconds, 1),
+            "passed": item.passed,
+            "chosen": item is chosen,
+        }
+        for item in candidates
+    ]

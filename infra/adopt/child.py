@@ -24,6 +24,7 @@ from functions.inference.runtime import Runtime, RuntimeFailure
 from functions.preprocess.tensors import ELEMENT, InputError, element_count
 from infra.adopt.opened import Asked, Opened, open_model
 from infra.adopt.proof import made_up, prove_rows, rows_for
+from infra.pace import paces
 from infra.progress import Progress, to_line, under_way
 from infra.rows import RowError
 from models.convert.errors import ConversionError
@@ -38,7 +39,7 @@ from models.manifest import (
     describe_file,
 )
 from models.parity import ParityError
-from models.quantize import Candidate, choose
+from models.quantize import Candidate, choose, outcomes
 
 PREDICT = "predict"
 BATCH = 64
@@ -66,7 +67,8 @@ def adopt(order: dict[str, Any], report: Callable[[Progress], None]) -> list[str
     opened = open_model(asked)
     report(Progress("open", f"{path.name} can be served: {_source(opened)}", 1, 1, {}))
     rows: list[Any] = []
-    candidates, drafts = [], {}
+    candidates: list[Candidate] = []
+    drafts: dict[str, Manifest] = {}
     for number, (quantization, data) in enumerate(opened.files.items()):
         report(under_way("prove", f"Answering rows with {quantization}", number, len(opened.files)))
         draft = _draft(order, opened, quantization, data)
@@ -78,6 +80,15 @@ def adopt(order: dict[str, Any], report: Callable[[Progress], None]) -> list[str
             model.close()
         drafts[quantization] = draft._replace(task=task, labels=labels)
         candidates.append(candidate)
+    if len(candidates) > 1:
+        speeds = paces(
+            {
+                name: (draft, {MODEL_FILE: opened.files[name], **opened.encoding.files})
+                for name, draft in drafts.items()
+            },
+            rows[0],
+        )
+        candidates = [item._replace(microseconds=speeds[item.quantization]) for item in candidates]
     chosen = choose(candidates)
     manifest = drafts[chosen.quantization]._replace(
         parity=chosen.parity, training=_training(order, path, chosen, candidates)
@@ -189,19 +200,7 @@ def _training(
         "references": [],
         "data": {"model": {"source": path.name, "sha256": order["sha256"]}},
         "facts": {"brought": path.name, "rows": kind},
-        "candidates": [
-            {
-                "quantization": item.quantization,
-                "bytes": len(item.data),
-                "rows": item.parity.rows,
-                "agreement": item.parity.agreement,
-                "max_diff": item.parity.max_diff,
-                "disagreed": len(item.disagreed),
-                "passed": item.passed,
-                "chosen": item is chosen,
-            }
-            for item in candidates
-        ],
+        "candidates": outcomes(candidates, chosen),
     }
 
 

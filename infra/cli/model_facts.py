@@ -64,6 +64,7 @@ def candidates(manifest: Manifest) -> list[tuple[str, ...]]:
             f"{item['rows']:,}",
             f"{item['agreement']:.4%}",
             f"{item['max_diff']:.2g}",
+            f"{item.get('microseconds', 0):,.0f} µs",
             "published" if item["chosen"] else "passed" if item["passed"] else "refused",
         )
         for item in manifest.training.get("candidates", ())
@@ -71,7 +72,15 @@ def candidates(manifest: Manifest) -> list[tuple[str, ...]]:
 
 
 CANDIDATE_COLUMNS = (
-    *("Converted as", ">Size", ">Rows compared", ">Labels agree", ">Largest difference", "Proof"),
+    *(
+        "Converted as",
+        ">Size",
+        ">Rows compared",
+        ">Labels agree",
+        ">Largest difference",
+        ">A row, CPU",
+        "Proof",
+    ),
 )
 
 

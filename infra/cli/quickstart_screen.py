@@ -39,6 +39,7 @@ def tell_built(built: Built) -> None:
             f"{candidate['rows']:,}",
             f"{candidate['agreement']:.4%}",
             f"{candidate['max_diff']:.2g}",
+            f"{candidate.get('microseconds', 0):,.0f} µs",
             "[green]published[/]"
             if candidate["chosen"]
             else "passed"
@@ -47,7 +48,15 @@ def tell_built(built: Built) -> None:
         )
         for candidate in training["candidates"]
     ]
-    columns = ("Converted as", ">Size", ">Rows compared", ">Labels agree", ">Largest difference", "Proof")
+    columns = (
+        "Converted as",
+        ">Size",
+        ">Rows compared",
+        ">Labels agree",
+        ">Largest difference",
+        ">A row, CPU",
+        "Proof",
+    )
     show(table(columns, rows, "Converted models against Keras, from raw text to score"))
     show(f"[bold]Publish[/]  {manifest.name} version {manifest.version}, {parity.rows:,} rows proven.")
 
