@@ -23,6 +23,12 @@ BUDGETS = (
     Budget("forest_vs_sklearn", "one row through a forest of 100 trees, beside scikit-learn", 150),
     Budget("forest_vs_onnxruntime", "the same, time of ONNX Runtime's", 1.7, at_most=True),
     Budget("lstm_vs_keras", "one row through the sentiment LSTM, beside Keras' tf.function", 10),
+    Budget("svc_vs_sklearn", "one row through an RBF SVC, beside scikit-learn", 14),
+    Budget("linear_vs_sklearn", "one row through a logistic regression, beside scikit-learn", 100),
+    Budget("minilm_vs_torch", "a sentence through MiniLM in int8, beside PyTorch eager, one thread", 5),
+    Budget("minilm_mb", "the file of MiniLM in int8, MB", 25, at_most=True),
+    Budget("minilm_cosine", "the least cosine of its vectors to the float model's", 0.99),
+    Budget("batch_vs_source", "a batch through the slowest family of all, beside its source", 1),
     Budget("server_vs_fastapi", "requests a CPU second, beside FastAPI `def`", 2),
     Budget("server_vs_litserve", "the same, beside LitServe", 8),
     Budget("server_vs_bentoml", "the same, beside BentoML", 8),
@@ -32,7 +38,7 @@ BUDGETS = (
     Budget("invoice_peak_mb", "and the memory that takes, MB", 512, at_most=True),
 )
 # Shown and written down, without a limit.
-OTHERS = ("minilm_vs_torch", "server_vs_mlserver", "daybook_rows_per_cpu_s")
+OTHERS = ("server_vs_mlserver", "daybook_rows_per_cpu_s")
 FIGURES = (*(budget.figure for budget in BUDGETS), *OTHERS)
 
 

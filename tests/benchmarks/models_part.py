@@ -1,68 +1,99 @@
-"""Models: each family beside what it was converted from, and beside ONNX Runtime where that is usual.
+"""Models: each family beside what it was converted from, and beside ONNX Runtime and PyTorch where usual.
 
-A family is one file in `families/` and one entry in FAMILIES. It runs in a process of its own and writes
-microseconds a call, by contestant and round, ours first.
+A family is one file in `families/` and one entry in FAMILIES; it names cases, whose contestants are
+processes of their own that answer the same rows on one thread and take turns. Before anything is timed,
+their answers are held against each other: equal labels and scores, or near vectors. Ours is the binding
+that serves a call, on tensors as preprocessing leaves them; a source gets its own arrays.
 """
 
-import json
-import subprocess
+import contextlib
 import sys
+from importlib import import_module
 from statistics import median
 from typing import NamedTuple
 
-from infra.pipeline import build
-from infra.workspace import Workspace
+from tests.benchmarks.families.case import Case
+from tests.benchmarks.families.runners.exchange import Contestant, turns
 from tests.benchmarks.part import Bench, Part, Table
 
-ROUNDS = {"quick": 3, "full": 15}
+
+class Pace(NamedTuple):
+    """How many turns each contestant gets, and how long one is, in microseconds of its own time."""
+
+    rounds: int
+    turn_us: float
 
 
-class Family(NamedTuple):
-    """`module` is its file in families/, `model` the catalog's, `figures` by contestant, in their order."""
-
-    module: str
-    model: str
-    figures: tuple[str, ...]
-
-
-FAMILIES = {"LSTM, sentiment, one review": Family("lstm", "sentiment", ("lstm_vs_keras",))}
-# What the budget asks for and the catalog does not have yet.
-MISSING = {
-    "forest_vs_sklearn": "there is no forest in the catalog yet",
-    "forest_vs_onnxruntime": "there is no forest in the catalog yet",
-    "minilm_vs_torch": "there is no sentence encoder in the catalog yet",
+QUICK, FULL = Pace(3, 10_000), Pace(11, 40_000)
+FAMILIES = {
+    "estimators": (
+        *("forest_vs_sklearn", "forest_vs_onnxruntime", "svc_vs_sklearn", "linear_vs_sklearn"),
+        "batch_vs_source",
+    ),
+    "lstm": ("lstm_vs_keras",),
+    "minilm": ("minilm_vs_torch", "minilm_mb", "minilm_cosine"),
 }
-
-
-FIGURES = (*MISSING, *(figure for family in FAMILIES.values() for figure in family.figures))
+FIGURES = tuple(figure for figures in FAMILIES.values() for figure in figures)
+# Of these the budget says how many times the peer's time is allowed; of all others how many times faster.
+TIMES_OF_PEER = {"forest_vs_onnxruntime"}
 
 
 def measure(bench: Bench) -> Part:
-    """Every family; how many times faster ours is, medians over rounds."""
-    figures: dict[str, float | str] = dict(MISSING)
-    rows = []
-    workspace = Workspace(bench.folder / "models")
-    for title, family in FAMILIES.items():
-        bench.step(f"{family.model}: training it, if that was not done yet")
-        build(family.model, workspace)
-        bench.step(title)
-        times = _run(bench, family, workspace)
-        ours, *others = times
-        rows.append((title, ours, f"{median(times[ours]):,.1f}", ""))
-        for other, name in zip(others, family.figures, strict=True):
-            ratio = median(theirs / mine for theirs, mine in zip(times[other], times[ours], strict=True))
-            rows.append((title, other, f"{median(times[other]):,.1f}", f"{ratio:.1f}"))
-            figures[name] = ratio
+    """Every case of every family, at one row and in a batch; ratios are medians over rounds."""
+    figures: dict[str, float | str] = {}
+    single: list[tuple[str, ...]] = []
+    batched: list[tuple[str, ...]] = []
+    worst: list[float] = []
+    for family, names in FAMILIES.items():
+        bench.step(f"{family}: making what it needs, if that was not done yet")
+        try:
+            for case in import_module(f"tests.benchmarks.families.{family}").cases(bench):
+                bench.step(f"{family}: {case.title}")
+                rows = _compete(case, bench, figures, worst)
+                single += rows[0]
+                batched += rows[1]
+        except SystemExit as failure:  # one family must not take the others with it
+            reason = str(failure.code).strip()
+            figures |= {name: reason for name in names if name not in figures}
+            single.append((family, "not run", reason.splitlines()[0], ""))
+    if worst:
+        figures["batch_vs_source"] = min(worst)
     columns = ("model", "runtime", "a call, CPU µs", "Payphone is faster ×")
-    return Part([Table("Models, one row a call, one thread", columns, rows)], figures)
+    tables = [
+        Table("Models, one row a call, one thread", columns, single),
+        Table("Models, a batch a call, one thread", columns, batched),
+    ]
+    return Part(tables, figures)
 
 
-def _run(bench: Bench, family: Family, workspace: Workspace) -> dict[str, list[float]]:
-    module = f"tests.benchmarks.families.{family.module}"
-    rounds = str(ROUNDS["quick" if bench.quick else "full"])
-    command = [sys.executable, "-m", module, str(workspace.root), rounds]
-    done = subprocess.run(command, cwd=bench.root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{module} failed:\n{done.stderr[-3000:]}")
-    times: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return times
+def _compete(
+    case: Case, bench: Bench, figures: dict[str, float | str], worst: list[float]
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    pace = QUICK if bench.quick else FULL
+    tables: list[list[tuple[str, ...]]] = []
+    with contextlib.ExitStack() as stack:
+        contestants = {
+            title: stack.enter_context(Contestant(line, bench.root))
+            for title, line in case.contestants.items()
+        }
+        ours, *others = contestants
+        answered = contestants[ours].ask("answer")
+        for other in others:
+            wrong = case.agree(answered, contestants[other].ask("answer"))
+            if wrong:
+                sys.exit(f"{case.title}: {other} answers otherwise than {ours}: {wrong}")
+        for batch in case.batches:
+            times = turns(contestants, batch, pace.rounds, pace.turn_us)
+            name = case.title if batch == 1 else f"{case.title}, {batch} rows"
+            rows = [(name, ours, f"{median(times[ours]):,.1f}", "")]
+            for number, other in enumerate(others):
+                ratio = median(t / mine for t, mine in zip(times[other], times[ours], strict=True))
+                rows.append((name, other, f"{median(times[other]):,.1f}", f"{ratio:.2f}"))
+                figure = case.figures[number]
+                if batch == 1 and figure:
+                    figures[figure] = 1 / ratio if figure in TIMES_OF_PEER else ratio
+                if batch > 1 and not number:
+                    worst.append(ratio)
+            tables.append(rows)
+    figures |= case.more
+    return tables[0], [row for rows in tables[1:] for row in rows]
