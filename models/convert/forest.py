@@ -4,10 +4,9 @@ Nodes lie breadth first, siblings side by side, so that a step is `left + (value
 leads to itself. All that a step needs of a node (feature, left child, threshold) is a row, fetched at once
 and turned: LiteRT copies an element as slowly as a row, and this is what a forest's time goes into.
 
-Values and thresholds are compared as integers that order as the floats do: exact for denormals and
-both zeros whatever the processor flushes, and with room above infinity for what is missing.
 A threshold is the largest float32 that is not above the source's float64 one, hence for every float32
-value the comparison comes out as the source's.
+value the comparison comes out as the source's. A comparison with NaN is false: where what is missing goes
+right, the node is turned around, `-value > the float below -threshold` leads left.
 
 Leaf values are summed as 64-bit integers in a unit of 2**-61 of the largest possible total. That is
 finer than float64 and knows no order of adding. Where every leaf holds one class, the sum is a count.
@@ -25,8 +24,6 @@ from numpy.typing import NDArray
 from models.convert.scores import Tensor, agree, constant, two_sided
 from models.convert.tflite import ConversionError
 
-NEVER = np.int32(np.iinfo(np.int32).max)  # nothing is above it, not even what is missing
-INFINITY = np.int32(0x7F800000)
 PRUNE = 0.75  # a level is run for fewer trees once so few are deep enough: slicing costs an op too
 
 
@@ -65,38 +62,44 @@ class Forest:
         # The deepest first, so that late levels run over a slice.
         self._order = np.argsort([-tree.depth for tree in laid_out], kind="stable")
         laid_out = [laid_out[number] for number in self._order]
-        starts = np.cumsum([0, *(len(tree.left) for tree in laid_out[:-1])])
+        starts = np.cumsum([0, *(len(tree.first) for tree in laid_out[:-1])])
         self._nodes = np.concatenate(
             [
-                np.stack([tree.feature, tree.left + start, tree.threshold])
+                np.stack([tree.feature, tree.first + start, tree.threshold.view(np.int32)])
                 for tree, start in zip(laid_out, starts, strict=True)
             ],
             axis=1,
         ).astype(np.int32)
+        self._copies = 1 + int(self._nodes[0].max(initial=0)) // features
         self._roots = starts
         self._depths = np.array([tree.depth for tree in laid_out])
         is_leaf = self._nodes[1] == np.arange(self._nodes.shape[1])
         self._leaf_of = np.where(is_leaf, np.cumsum(is_leaf) - 1, 0).astype(np.int32)
         self.leaf_values = np.concatenate([tree.values for tree in laid_out])[is_leaf]
-        self._tree_of_leaf = np.repeat(np.arange(len(trees)), [len(tree.left) for tree in laid_out])[is_leaf]
-        self._takes_missing = all(tree.missing_left is not None for tree in trees)
+        self._tree_of_leaf = np.repeat(np.arange(len(trees)), [len(tree.first) for tree in laid_out])[is_leaf]
 
     def leaves(self, rows: Tensor) -> Tensor:
         """The leaf [n, trees] that each float32 row reaches in each tree, as an index of `leaf_values`."""
-        values = self._ordered(rows)
-        feature, left, threshold = (constant(part, np.int32) for part in self._nodes[:, self._roots])
-        at = left + tf.cast(tf.gather(values, feature, axis=1) > threshold, tf.int32)
+        return tf.gather(constant(self._leaf_of, np.int32), self._ends(rows))
+
+    def _ends(self, rows: Tensor) -> Tensor:
+        """The node [n, trees] at which each float32 row ends in each tree."""
+        values = self._values(rows)
+        feature, first = (constant(part, np.int32) for part in self._nodes[:2, self._roots])
+        threshold = constant(self._nodes[2, self._roots].view(np.float32))
+        at = first + tf.cast(tf.gather(values, feature, axis=1) > threshold, tf.int32)
         nodes, done = constant(self._nodes.T, np.int32), []
         for level in range(1, int(self._depths[0])):
             deep = int((self._depths > level).sum())
             if deep < PRUNE * at.shape[1]:
                 done.append(at[:, deep:])
                 at = at[:, :deep]
-            feature, left, threshold = tf.unstack(tf.transpose(tf.gather(nodes, at), [2, 0, 1]), axis=0)
-            at = left + tf.cast(tf.gather(values, feature, batch_dims=1) > threshold, tf.int32)
+            feature, first, bits = tf.unstack(tf.transpose(tf.gather(nodes, at), [2, 0, 1]), axis=0)
+            above = tf.gather(values, feature, batch_dims=1) > tf.bitcast(bits, tf.float32)
+            at = first + tf.cast(above, tf.int32)
         if done:
             at = tf.concat([at, *reversed(done)], axis=1)
-        return tf.gather(constant(self._leaf_of, np.int32), at)
+        return at
 
     @property
     def is_pure(self) -> bool:
@@ -107,9 +110,9 @@ class Forest:
 
     def counts(self, rows: Tensor) -> Tensor:
         """How many leaves reached are of each output, float32 [n, outputs], if the forest is pure."""
-        kinds = constant(self.leaf_values.argmax(axis=1), np.int32)
+        kinds = constant(self.leaf_values.argmax(axis=1)[self._leaf_of], np.int32)
         each = constant(np.eye(self.leaf_values.shape[1]))
-        return tf.reduce_sum(tf.gather(each, tf.gather(kinds, self.leaves(rows))), axis=1)
+        return tf.reduce_sum(tf.gather(each, tf.gather(kinds, self._ends(rows))), axis=1)
 
     def total(
         self, rows: Tensor, groups: int = 1, start: Sequence[float] | NDArray[np.float64] = (0.0,)
@@ -120,8 +123,13 @@ class Forest:
         """
         largest = max(self._largest_total(groups), *np.abs(start), np.finfo(np.float32).tiny)
         unit = 2.0 ** (np.ceil(np.log2(largest)) - 61)
-        whole = constant(np.rint(self.leaf_values / unit), np.int64)
-        reached = self.leaves(rows)
+        values = np.rint(self.leaf_values / unit)
+        offset = constant(np.rint(np.asarray(start) / unit), np.int64)
+        if groups == values.shape[1] == 1:
+            by_node = constant(values[self._leaf_of, 0], np.int64)
+            summed = tf.reduce_sum(tf.gather(by_node, self._ends(rows)), axis=1, keepdims=True)
+            return Total(summed + offset, unit)
+        whole, reached = constant(values, np.int64), self.leaves(rows)
         if groups == 1:
             parts = [tf.reduce_sum(tf.gather(whole, reached), axis=1)]
         else:
@@ -131,7 +139,7 @@ class Forest:
                 for m in members
             ]
         total = parts[0] if groups == 1 else tf.concat(parts, axis=1)
-        return Total(total + constant(np.rint(np.asarray(start) / unit), np.int64), unit)
+        return Total(total + offset, unit)
 
     def _largest_total(self, groups: int) -> float:
         size = np.abs(self.leaf_values).max(axis=1, initial=0)
@@ -139,31 +147,37 @@ class Forest:
         np.maximum.at(by_tree, self._tree_of_leaf, size)
         return float(by_tree.sum())
 
-    def _ordered(self, rows: Tensor) -> Tensor:
-        """Float32 values as int32 that order as they do; NaN below and, in a second copy, above them all."""
-        bits = tf.bitcast(rows, tf.int32)
-        values = tf.where(bits < 0, np.int32(-(2**31)) - bits, bits)
-        if not self._takes_missing:
-            return values
-        missing = tf.not_equal(rows, rows)
-        return tf.concat([tf.where(missing, -NEVER, values), tf.where(missing, NEVER, values)], axis=1)
+    def _values(self, rows: Tensor) -> Tensor:
+        """The rows, beside them turned around, and beside those which values are missing, where needed."""
+        parts = [rows, -rows, tf.cast(tf.not_equal(rows, rows), tf.float32)]
+        return rows if self._copies == 1 else tf.concat(parts[: self._copies], axis=1)
 
 
 class _Laid(NamedTuple):
+    """Nodes breadth first. A false comparison leads to `first`, a true one to the node behind it."""
+
     feature: NDArray[Any]
-    left: NDArray[Any]
-    threshold: NDArray[Any]
+    first: NDArray[Any]
+    threshold: NDArray[np.float32]
     values: NDArray[Any]
     depth: int
 
 
 def _lay_out(tree: Tree, features: int) -> _Laid:
-    """Number the nodes breadth first. Where missing values go right, the feature is its second copy."""
+    """Number the nodes breadth first, and turn those around whose missing values go right."""
+    if not np.isfinite(tree.values).all():
+        raise ConversionError("a tree has a value that is not finite. Train it on finite targets")
+    inner = tree.left >= 0
+    lower = ordered_values(ordered_threshold(np.where(inner, tree.threshold, np.inf)))
+    away = inner & ~(True if tree.missing_left is None else tree.missing_left.astype(bool))
+    alone = away & (lower == np.inf)  # only what is missing goes right, not even infinity
+    turned = away & ~alone
+    threshold = np.where(turned, np.nextafter(-lower, np.float32(-np.inf)), np.where(alone, 0.5, lower))
+    feature = np.where(inner, tree.feature, 0) + features * (1 * turned + 2 * alone)
+    false, true = np.where(turned, (tree.right, tree.left), (tree.left, tree.right))
     order, depth, level = [0], 0, [0]
     while True:
-        level = [
-            child for node in level if tree.left[node] >= 0 for child in (tree.left[node], tree.right[node])
-        ]
+        level = [child for node in level if inner[node] for child in (false[node], true[node])]
         if not level:
             break
         order += level
@@ -171,15 +185,8 @@ def _lay_out(tree: Tree, features: int) -> _Laid:
     old = np.array(order)
     new = np.empty(len(tree.left), dtype=np.int64)
     new[old] = np.arange(len(old))
-    is_leaf = tree.left[old] < 0
-    feature = np.where(is_leaf, 0, tree.feature[old])
-    if tree.missing_left is not None:
-        feature = feature + np.where(is_leaf | tree.missing_left[old].astype(bool), 0, features)
-    threshold = np.where(is_leaf, NEVER, ordered_threshold(tree.threshold[old]))
-    left = np.where(is_leaf, np.arange(len(old)), new[tree.left[old]])
-    if not np.isfinite(tree.values[old]).all():
-        raise ConversionError("a tree has a value that is not finite. Train it on finite targets")
-    return _Laid(feature, left, threshold, tree.values[old], depth)
+    first = np.where(inner[old], new[false[old]], np.arange(len(old)))
+    return _Laid(feature[old], first, threshold[old].astype(np.float32), tree.values[old], depth)
 
 
 def ordered_threshold(threshold: NDArray[Any]) -> NDArray[np.int32]:
