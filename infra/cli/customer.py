@@ -115,7 +115,7 @@ def erase(
     stage: OnStage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase who a customer is and revoke their keys; the books keep their id and their calls.
+    """Erase who a customer is, with keys and webhooks; the books keep their id and their calls.
 
     Example: payphone customer erase ada@example.com --yes
     """
@@ -128,6 +128,11 @@ def erase(
         revoked = [key.key_id for key in keys.list(found.customer_id) if not key.revoked_at]
         for key_id in revoked:
             keys.revoke(key_id)
+    with closing(place.outbox()) as outbox:
+        for endpoint in outbox.endpoints():
+            if endpoint.customer == found.customer_id:
+                outbox.remove(endpoint.endpoint_id)
+                place.vault().forget(endpoint.secrets)
     place.customers().erase(found.customer_id)
     if as_json:
         return print_json({"customer": found.customer_id, "erased": True, "keys_revoked": revoked})

@@ -6,8 +6,13 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from contextlib import closing
+from decimal import Decimal
 
 import httpx
+
+from functions.billing.wallet import top_up
+from functions.metering.terms import wallet_account
 
 CLIENTS = 8
 KILLS = 20
@@ -90,6 +95,50 @@ def test_kill_9_under_load(make_server):
         with server.client(key) as client:
             assert client.post(PATH, json={"instances": ["Still here."]}).status_code == 200
         assert server.stop() == 0
+
+
+PREPAID = """
+[service]
+name = "Test"
+currency = "USD"
+[models]
+serve = ["sentiment"]
+[plans.open]
+price_per_call = 0.002
+prepaid = true
+"""
+
+
+def test_kill_9_leaves_each_wallet_with_just_what_its_live_rows_left(make_server):
+    """Whether a kill came before the hold, between hold and answer, or after it."""
+    chance = random.Random(5)
+    with make_server(PREPAID) as server:
+        customers = [f"cus_{number:016d}" for number in range(4)]
+        loads = [Load(number, server.issue(customer=each)[0]) for number, each in enumerate(customers)]
+        with closing(server.workspace.accounts()) as accounts:
+            for each in customers:
+                top_up(accounts, each, "USD", Decimal(100), "first", 1)
+        for load in loads:
+            load.start()
+        for _ in range(KILLS // 4):
+            server.start()
+            for load in loads:
+                load.url = server.url
+                load.go.set()
+            time.sleep(chance.uniform(0.1, 0.4))
+            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+            for load in loads:
+                load.go.clear()
+        for load in loads:
+            load.done = True
+            load.go.set()
+        for load in loads:
+            load.join(30)
+        rows = Counter(row.customer for row in server.rows())
+        assert sum(rows.values()) >= sum(len(load.answered) for load in loads) > 0
+        with closing(server.workspace.accounts()) as accounts:
+            left = {each: accounts.balance(wallet_account(each, "USD")) for each in customers}
+        assert left == {each: (50_000 - rows[each]) * 2_000_000 for each in customers}
 
 
 def test_a_graceful_stop_answers_what_it_accepted(make_server):

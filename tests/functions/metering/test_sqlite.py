@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from functions.metering.accounts import Entry
 from functions.metering.event import LIVE, VOID
-from functions.metering.ledger import Billed, LedgerUnavailable, Refused, Replayed
+from functions.metering.ledger import Billed, Hold, LedgerUnavailable, Refused, Replayed
 from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite_accounts import SqliteAccounts
 from functions.sqlite import UnusableDatabase
 
 ROOT = Path(__file__).parents[3]
@@ -208,6 +210,38 @@ def test_a_commit_of_unknown_fate_bills_nothing(ledger, path, make_event, break_
     assert append_until_written(ledger, other) == Billed(other)
     assert ledger.get(doubtful.call_id).state == VOID
     assert list(SqliteUsage(path).rows(0, 2**60)) == [other]
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_hold_of_unknown_fate_is_given_back(ledger, path, make_event, break_commit, times):
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.post("wallet#a", Entry("first", 9, "top-up", 1))
+        doubtful, other = make_event(), make_event()
+        break_commit(times)
+        with pytest.raises(LedgerUnavailable):
+            ledger.append(doubtful, lambda row: [Hold("wallet#a", 5)]).outcome()
+        assert append_until_written(ledger, other) == Billed(other)
+        assert ledger.get(doubtful.call_id).state == VOID
+        assert accounts.balance("wallet#a") == 9
+        assert isinstance(ledger.append(make_event(), lambda row: [Hold("wallet#a", 9)]).outcome(), Billed)
+        assert accounts.balance("wallet#a") == 0
+
+
+def test_a_bad_row_in_a_group_costs_the_others_neither_row_nor_hold(ledger, path, make_event, held_up):
+    with closing(SqliteAccounts(path)) as accounts:
+        held_up.execute("ROLLBACK")
+        accounts.post("wallet#a", Entry("first", 9, "top-up", 1))
+        held_up.execute("BEGIN IMMEDIATE")
+        good, bad = make_event(), make_event(units=2**70)
+        tickets = [
+            ledger.append(event, lambda row: [Hold("wallet#a", 4)]) for event in (good, bad, make_event())
+        ]
+        held_up.execute("ROLLBACK")
+        outcomes = [outcome_of(ticket) for ticket in tickets]
+        assert outcomes[0] == Billed(good)
+        assert isinstance(outcomes[1], LedgerUnavailable)
+        assert isinstance(outcomes[2], Billed)
+        assert accounts.balance("wallet#a") == 1
 
 
 def test_a_retry_after_a_commit_of_unknown_fate_is_billed_once(ledger, make_event, break_commit):
