@@ -28,6 +28,19 @@ class ModelOnAws(BaseModel):
     """Where its Lambda has the model from; over Lambda's limit on layers it has to be S3."""
     reserved_concurrency: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
     """Calls at once that are kept for it, and the most it may have."""
+    snap_start: Annotated[bool, Field(strict=True)] = False
+    """Start it from a snapshot of its memory instead of anew (docs/hot-path.md says when that pays)."""
+    provisioned_concurrency: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
+    """Calls at once for which it is kept started. It is paid for by the hour, called or not."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> ModelOnAws:
+        if self.snap_start and self.provisioned_concurrency:
+            raise misplaced("Lambda allows snap_start or provisioned_concurrency, not both", "snap_start")
+        if (self.provisioned_concurrency or 0) > (self.reserved_concurrency or 100_000):
+            expected = f"at most reserved_concurrency, {self.reserved_concurrency}, was expected"
+            raise misplaced(expected, "provisioned_concurrency")
+        return self
 
 
 class Aws(BaseModel):

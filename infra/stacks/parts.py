@@ -50,6 +50,7 @@ class Deployed(NamedTuple):
     timeout: int
     description: str
     reserved_concurrency: int | None = None
+    snap_start: bool = False
 
 
 def logical(name: str) -> str:
@@ -119,6 +120,7 @@ def function(
         memory_size=deployed.memory,
         timeout=cdk.Duration.seconds(deployed.timeout),
         reserved_concurrent_executions=deployed.reserved_concurrency,
+        snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if deployed.snap_start else None,
         role=role(scope, f"{name}Role", "lambda.amazonaws.com", *statements, *writes),
         log_group=log,
         logging_format=lambda_.LoggingFormat.JSON,

@@ -54,6 +54,12 @@ class Serving(cdk.Stack):
             function_name=made.function_name,
             function_version=made.current_version.version,
         )
+        if kept := model.settings.provisioned_concurrency:
+            alias.provisioned_concurrency_config = (
+                lambda_.CfnAlias.ProvisionedConcurrencyConfigurationProperty(
+                    provisioned_concurrent_executions=kept
+                )
+            )
         if live and (live.trial or live.model_version != version):
             alias.function_version = live.function_version
             if live.trial:
@@ -105,6 +111,7 @@ class Serving(cdk.Stack):
             PREDICT_SECONDS,
             f"Answers calls of {name}",
             model.settings.reserved_concurrency,
+            model.settings.snap_start,
         )
         identity = f"Predict{logical(name)}"
         return function(self, identity, common, deployed, rights, storage.key, common.target.function(name))

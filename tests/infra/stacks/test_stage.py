@@ -185,3 +185,18 @@ def test_a_stage_with_everything_that_can_be_asked_for(stage):
     assert full.one("WAFv2::WebACLAssociation", "Firewall")
     for alarm in full.of_type("CloudWatch::Alarm").values():
         assert alarm["Properties"]["AlarmActions"]
+
+
+def test_a_model_may_start_from_a_snapshot_or_be_kept_started(stage):
+    plain, snapshot, kept = (
+        stage({"sentiment": "1"}, models={"sentiment": settings})
+        for settings in ({}, {"snap_start": True}, {"provisioned_concurrency": 2})
+    )
+    on = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
+    for made, starts, warm in ((plain, {}, None), (snapshot, on, None), (kept, {}, 2)):
+        function = made.one("Lambda::Function", "Predictsentiment")
+        assert {name: function[name] for name in ("SnapStart",) if name in function} == starts
+        alias = made.one("Lambda::Alias", "Aliassentiment")
+        assert alias.get("ProvisionedConcurrencyConfig") == (
+            {"ProvisionedConcurrentExecutions": warm} if warm else None
+        )
