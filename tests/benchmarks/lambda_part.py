@@ -63,7 +63,7 @@ def measure(bench: Bench) -> Part:
     python = bench.environment(LOCK)
     mode = "quick" if bench.quick else "full"
     results: dict[tuple[str, str], list[runtime_api.Run]] = {}
-    with _dynamodb(bench) as aws:
+    with dynamodb(bench) as aws:
         functions = _functions(bench, python, aws)
         for number in range(ROUNDS[mode] + 1):  # the first leaves bytecode and file cache as they will be
             for client in RUNTIMES:
@@ -118,11 +118,11 @@ def _functions(bench: Bench, python: Path, aws: dict[str, str]) -> list[Function
         Function(NULL, "lambda_null.handler", str(PEERS), {}, plain, 0),
         Function(USUAL, "lambda_usual.handler", str(PEERS), theirs, plain, usual),
         Function(COUNTED, "lambda_usual.handler", str(PEERS), counted, plain, usual),
-        _ours(bench, aws),
+        ours(bench, aws),
     ]
 
 
-def _ours(bench: Bench, aws: dict[str, str]) -> Function:
+def ours(bench: Bench, aws: dict[str, str]) -> Function:
     """Built as for a deploy, for the Python that runs here, and unpacked as Lambda does it."""
     build, root = bench.folder / "build", bench.folder / "unpacked"
     shutil.rmtree(root, ignore_errors=True)
@@ -138,7 +138,7 @@ def _ours(bench: Bench, aws: dict[str, str]) -> Function:
     for place, archive in archives.items():
         with zipfile.ZipFile(archive.path) as file:
             file.extractall(root / place.strip())
-    environment = {
+    settings = {
         **aws,
         "PAYPHONE_MODEL": iris.NAME,
         "PAYPHONE_STAGE": "bench",
@@ -150,11 +150,12 @@ def _ours(bench: Bench, aws: dict[str, str]) -> Function:
     event = proxy_event(iris.PATH, json.dumps(iris.BODY), encoded=True)
     unzipped = sum(archive.unzipped for archive in archives.values())
     handler = "functions.handlers.predict.handler"
-    return Function(OURS, handler, str(root / "task"), environment, event, unzipped)
+    return Function(OURS, handler, str(root / "task"), settings, event, unzipped)
 
 
-def _run(python: Path, function: Function, client: str, calls: int) -> runtime_api.Run:
-    environment = {
+def environment(function: Function, client: str) -> dict[str, str]:
+    """What Lambda sets for a function on the runtime `client`, with the function's own settings."""
+    return {
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{client}",
@@ -170,11 +171,15 @@ def _run(python: Path, function: Function, client: str, calls: int) -> runtime_a
         "LANG": "en_US.UTF-8",
         "PATH": os.environ["PATH"],
         "PYTHONPATH": function.path,
+        "SETUPTOOLS_USE_DISTUTILS": "stdlib",  # or what pip left in the environment runs at each start
         "TZ": ":UTC",
         **function.environment,
     }
+
+
+def _run(python: Path, function: Function, client: str, calls: int) -> runtime_api.Run:
     command = [str(python), "-m", "awslambdaric", function.handler]
-    return runtime_api.run(command, environment, function.path, [function.event], calls)
+    return runtime_api.run(command, environment(function, client), function.path, [function.event], calls)
 
 
 def _check(function: Function, run: runtime_api.Run) -> None:
@@ -185,7 +190,7 @@ def _check(function: Function, run: runtime_api.Run) -> None:
 
 
 @contextlib.contextmanager
-def _dynamodb(bench: Bench) -> Iterator[dict[str, str]]:
+def dynamodb(bench: Bench) -> Iterator[dict[str, str]]:
     """The stand-in, and the environment that leads to it."""
     plan = Plan("metered", "metered@0123456789ab", 100.0, 200, 0)
     record = KeyRecord("key_0000000000000001", "0" * 64, "cus_0000000000000001", plan, (), 1_700_000_000_000)

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +21,16 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table as Shown
 
 from infra.workspace import Workspace
-from tests.benchmarks import billing_part, iris, lambda_part, layers_part, models_part, report, servers_part
+from tests.benchmarks import (
+    billing_part,
+    iris,
+    lambda_part,
+    layers_part,
+    models_part,
+    report,
+    servers_part,
+    steady_part,
+)
 from tests.benchmarks.budget import FIGURES, judge
 from tests.benchmarks.part import ROOT, Bench, Part, Skipped, Table
 from tests.cloud.emulator.provision import cache_folder, environment
@@ -29,6 +39,7 @@ PARTS: dict[str, ModuleType] = {
     "layers": layers_part,
     "models": models_part,
     "lambda": lambda_part,
+    "steady": steady_part,
     "servers": servers_part,
     "billing": billing_part,
 }
@@ -95,6 +106,9 @@ def _measure(module: ModuleType, bench: Bench) -> Part | str:
         return str(reason)
     except SystemExit as failure:
         return str(failure.code).strip()
+    except Exception as failure:
+        traceback.print_exc()
+        return f"it failed: {type(failure).__name__}: {str(failure)[:300]}"
     return part
 
 

@@ -51,16 +51,17 @@ def run(command: list[str], environment: dict[str, str], folder: str, events: li
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+        failure: Exception | None = None
         try:
             polls, first_done, answer = _serve(_Wire(listening), process.pid, events, calls)
             peak = clocks.peak_mb(process.pid)
         except (OSError, FunctionFailed) as error:
-            process.kill()
-            said = process.communicate()[1].decode(errors="replace")
-            raise FunctionFailed(f"{error}; it said: {said[-2000:]}") from error
+            failure = error
         finally:
             process.kill()
-            process.communicate()
+            said = process.communicate()[1].decode(errors="replace")
+        if failure is not None:
+            raise FunctionFailed(f"{failure}; it said: {said[-2000:]}") from failure
     warm = polls[1 + int(calls * WARM_UP) :]
     between = [after - before for before, after in pairwise(warm)]
     return Run(polls[0] / 1e6, (first_done - polls[0]) / 1e6, median(between) / 1e3, peak, answer)
