@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -130,4 +131,6 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
     return str(value) if isinstance(value, int) else repr(value)[:60].replace("'", '"')

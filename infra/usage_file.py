@@ -88,7 +88,9 @@ def _lines(path: Path, file: Iterator[str]) -> Iterator[UsageLine]:
     reader = csv.reader(file, strict=True)
     header = tuple(name.strip() for name in next(reader, ()))
     if set(header) != set(COLUMNS) or len(header) != len(COLUMNS):
-        raise UsageError(f"{path}:1: the columns {','.join(COLUMNS)} were expected, not {','.join(header)}")
+        raise UsageError(
+            f"{path}:1: the columns {','.join(COLUMNS)} were expected, not {','.join(header) or 'nothing'}"
+        )
     for row in reader:
         if not row:
             continue

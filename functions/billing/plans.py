@@ -155,21 +155,25 @@ class Plan(Table):
 def _check_terms(terms: Plan, where: tuple[str | int, ...]) -> None:
     """Refuse terms that don't fit together; `where` they come into force."""
     unit = MINOR_UNIT[terms.currency]
-    charged = [(name, getattr(terms, name)) for name in _CHARGED]
+    charged: list[tuple[tuple[str | int, ...], Decimal | None]]
+    charged = [((name,), getattr(terms, name)) for name in _CHARGED]
     charged += [
-        (f"surcharge.{part}", getattr(s, part)) for s in terms.surcharges for part in ("fixed", "minimum")
+        (("surcharges", number, part), getattr(each, part))
+        for number, each in enumerate(terms.surcharges)
+        for part in ("fixed", "minimum")
     ]
-    charged.append(("discount.amount", terms.discount.amount if terms.discount else None))
-    for name, amount in charged:
+    charged.append((("discount", "amount"), terms.discount.amount if terms.discount else None))
+    for at, amount in charged:
         if amount and amount % unit:
-            said = f"{name} is finer than {decimal_text(unit)}, the smallest amount of {terms.currency}"
-            raise nonsense("too fine", said, *where)
+            said = f"finer than {decimal_text(unit)}, the smallest amount of {terms.currency}"
+            raise nonsense("too fine", said, *where, *at)
     priced = [(price.model, price.kind, price.per) for price in terms.all_prices()]
     for number, selected in enumerate(priced):
         if selected in priced[:number]:
             model, kind, per = selected
             said = f"there are two prices a {per} for {model or 'every model'}, {kind or 'every kind'}"
-            raise nonsense("two prices", said, *where)
+            at = ("prices", priced.index(selected)) if terms.prices else ()
+            raise nonsense("two prices", said, *where, *at)
     check_holdable(terms, where)
     if not priced:
         raise nonsense("no price", "price_per_call or prices was expected: calls have no price", *where)

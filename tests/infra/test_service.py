@@ -86,7 +86,7 @@ def test_a_plan_may_have_its_own_currency(file):
         ("rate = 10\n", "", "14: plans.starter: rate and burst belong together"),
         ("burst = 20", "burst = 2.5", "18: plans.starter.burst = 2.5: a whole number was expected"),
         ("burst = 20", "quota = 0", "18: plans.starter.quota = 0: at least 1 was expected"),
-        ("burst = 20", "burst = 20\nmonthly_fee = 0.001", "14: plans.starter: monthly_fee is finer"),
+        ("burst = 20", "burst = 20\nmonthly_fee = 0.001", "19: plans.starter.monthly_fee: finer than 0.01"),
         ("burst = 20", 'burst = 20\nname = "b"', "19: plans.starter.name: a plan is named"),
         ("sentiment = ", "sentimant = ", "16: plans.starter.model_prices.sentimant: a model that is served"),
         ("[plans.starter]", "[plans.Starter]", "14: plans.Starter = \"Starter\": lower-case letters"),
@@ -144,7 +144,7 @@ price_per_call = 0.003
         ('tiering = "graduated"', "", "20: plans.starter.prices(1): tiers and tiering"),
         ("2026-12-01T00:00:00Z", '"soon"', '37: plans.starter.changes(1).effective_from = "soon": an'),
         ("0.003", "-1", "38: plans.starter.changes(1).price_per_call = -1: at least 0 was expected"),
-        ("0.003", "0.003\nmonthly_fee = 0.001", "36: plans.starter.changes(1): monthly_fee is finer"),
+        ("0.003", "0.003\nmonthly_fee = 0.001", "39: plans.starter.changes(1).monthly_fee: finer"),
         ("0.003", '0.003\nmodel_prices = { x = 1 }', "39: plans.starter.changes(1).model_prices.x:"),
     ],
 )  # fmt: skip
