@@ -161,3 +161,22 @@ def test_the_key_is_private_and_rotates(server, operator):
     assert (new["previous"], new["id"] != old["id"]) == (old["id"], True)
     assert json.loads(operator("seal", "list", "--json")[1])["seals"]
     assert json.loads(operator("seal", "run", "--json")[1]) == {"sealed": []}
+
+
+def test_fetching_waits_where_it_is_throttled(month, server):
+    kept, *_ = month
+    slow, _ = server.issue(plan="slow", customer=ME)
+    code, said, error = payphone(
+        *("receipts", "fetch", "headers.txt", "--out", "slow.jsonl", "--json", "--url", server.url),
+        cwd=kept,
+        PAYPHONE_KEY=slow,
+    )
+    assert (code, json.loads(said)["fetched"]) == (0, 5), error
+    other, _ = server.issue(customer=OTHER)
+    (kept / "mine.txt").write_text((kept / "headers.txt").read_text())
+    code, said, _ = payphone(
+        *("receipts", "fetch", "mine.txt", "--out", "theirs.jsonl", "--json", "--url", server.url),
+        cwd=kept,
+        PAYPHONE_KEY=other,
+    )
+    assert code == 1 and len(json.loads(said)["missing"]) == 5
