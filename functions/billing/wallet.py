@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from functions.billing.amounts import decimal_text, instant_text, round_amount
+from functions.billing.amounts import instant_text, round_amount
 from functions.billing.holds import nanos
 from functions.metering.accounts import Accounts, Entry
 from functions.metering.terms import amount_text, wallet_account
@@ -44,8 +44,8 @@ def refund(
 def _account(customer: str, currency: str, amount: Decimal, reference: str) -> str:
     if not 0 < amount < MOST or amount != round_amount(amount, currency):
         raise BadTopUp(
-            f"an amount of {currency} above 0 and below {MOST:,}, as it can be paid, was expected, "
-            f"not {decimal_text(amount)}"
+            f"an amount of {currency} above 0 and below {MOST:,} was expected, with no more decimals than "
+            "can be paid"
         )
     if not 1 <= len(reference) <= 128 or not reference.isprintable():
         raise BadTopUp("a reference of 1 to 128 printable characters was expected")

@@ -57,6 +57,8 @@ def check_url(url: str) -> tuple[str, str, int]:
         raise ForbiddenAddress("an https:// URL with a host was expected")
     if parts.username or parts.password or parts.fragment or not url.isascii() or not url.isprintable():
         raise ForbiddenAddress("a URL without user, password or fragment was expected, in ASCII")
+    if _is_literal(host) and not private_allowed() and not is_public(ipaddress.ip_address(host)):
+        raise ForbiddenAddress(f"{host} is not a public address")
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -73,6 +75,14 @@ def resolve(host: str, port: int) -> str:
             if not is_public(ipaddress.ip_address(str(text).partition("%")[0])):
                 raise ForbiddenAddress(f"{host} leads to {text}, which is not a public address")
     return str(found[0])
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:  # a name, which is looked up when something is sent to it
+        return False
+    return True
 
 
 def is_public(address: Address) -> bool:

@@ -134,7 +134,8 @@ def _post(
 ) -> None:
     """Post what was asked (customer, amount, reference), and say so."""
     from functions.billing.wallet import entry_document, wallet_document
-    from functions.metering.accounts import Overdrawn
+    from functions.metering.accounts import EntryConflict, Overdrawn
+    from functions.metering.terms import amount_text
 
     customer, amount, reference = asked
     place = context.place(ctx, stage)
@@ -144,6 +145,11 @@ def _post(
     with closing(place.accounts()) as accounts:
         try:
             entry = posting(accounts, payer, code, _amount(amount), reference, now_ms)
+        except EntryConflict as error:
+            before = f"{amount_text(abs(error.posted.amount))} {code}"
+            raise Failure(
+                f"the reference {reference!r} was used before, for {before}: a payment has its own"
+            ) from None
         except Overdrawn:
             left = wallet_document(accounts, payer, code)["balance"]
             raise Failure(f"the wallet has {left} {code}: no more than that can be taken out") from None

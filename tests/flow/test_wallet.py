@@ -96,7 +96,7 @@ def test_a_top_up_is_made_once(payphone, customer, client):
     again = payphone("wallet", "top-up", customer, "0.10", "--reference", "transfer 7")
     assert (again["posted"], again["balance"]) == (False, "0.1")
     other = payphone("wallet", "top-up", customer, "0.20", "--reference", "transfer 7", expect=1)
-    assert "posted already" in other["error"]
+    assert "was used before, for 0.1 EUR" in other["error"]
     for amount in ("0.001", "0", "NaN", "1e12"):
         payphone("wallet", "top-up", customer, amount, "--reference", "odd", expect=1)
     assert balance(client) == Decimal("0.1")

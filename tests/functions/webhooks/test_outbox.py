@@ -144,6 +144,15 @@ def test_what_was_sent_and_not_recorded_is_sent_again_under_its_id(outbox, add, 
     assert [message_id for _, message_id, _ in courier.sent] == ["msg_1", "msg_1"]
 
 
+def test_a_secret_that_is_lost_keeps_no_other_message(stores, outbox, add, courier):
+    lost, _ = add(1), add(2)
+    announce([MESSAGE], outbox)
+    outbox.save(lost._replace(secrets="nothing"))
+    first, second = sorted(courier.send_due(NOW), key=lambda each: each.endpoint_id)
+    assert (first.state, second.state) == (WAITING, DELIVERED)
+    assert first.said.startswith("its secret can't be read")
+
+
 def test_an_endpoint_that_is_gone_is_disabled(outbox, add, courier):
     add(1)
     announce([MESSAGE], outbox)

@@ -37,7 +37,7 @@ def test_it_is_public(address):
     [
         "http://example.com/hook", "ftp://example.com", "https://", "example.com", "https://a:b@example.com/",
         "https://example.com/#x", "https://exa\nmple.com/", "https://[::1", "https://example.com:99999/", "",
-        "https://exämple.com/",
+        "https://exämple.com/", "https://169.254.169.254/latest", "https://[::1]/", "https://10.0.0.1:8443/",
     ],
 )  # fmt: skip
 def test_urls_that_are_refused(url):
