@@ -11,7 +11,8 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from functions.billing.books import Books, Closing
+from functions.billing.books import Books
+from functions.billing.closings import Closing
 from functions.billing.daybook import Day
 from functions.billing.invoices import Invoice
 from functions.metering.canonical import canonical_row

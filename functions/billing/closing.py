@@ -13,7 +13,8 @@ from itertools import groupby, takewhile
 from typing import Any, Protocol
 
 from functions.billing.amounts import add_up, instant_text, round_amount
-from functions.billing.books import INVOICE, Books, ClosedPast, Closing, Document, months_before
+from functions.billing.books import INVOICE, Books, ClosedPast
+from functions.billing.closings import Closing, Document, months_before
 from functions.billing.invoices import DayRows, Draft, Held, Invoice, draft_invoices
 from functions.billing.plans import PlanBook
 from functions.metering.canonical import canonical_row

@@ -14,7 +14,8 @@ from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
-from functions.billing.books import INVOICE, Books, Document
+from functions.billing.books import INVOICE, Books
+from functions.billing.closings import Document
 from functions.billing.holds import compile_holds, nanos
 from functions.billing.plans import PlanBook
 from functions.billing.wallet import SETTLEMENT

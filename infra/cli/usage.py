@@ -73,19 +73,12 @@ def usage(
 def _count(
     reader: UsageReader, month: str, customer: str | None, by: By
 ) -> tuple[Counter[str], Counter[str]]:
-    """Calls and instances by group."""
+    """Calls and instances by group; versions are named with their model."""
+    from functions.metering.groups import grouped
     from functions.metering.usage import month_span
 
-    span = month_span(month)
-    calls: Counter[str] = Counter()
-    units: Counter[str] = Counter()
-    if by is By.KEY:  # buckets don't tell keys apart
-        for row in reader.rows(*span, customer):
-            calls[row.key_id] += 1
-            units[row.key_id] += row.units
-        return calls, units
-    for bucket in reader.buckets(*span, customer):
-        name = f"{bucket.model} {bucket.version}" if by is By.VERSION else str(getattr(bucket, by.value))
-        calls[name] += bucket.calls
-        units[name] += bucket.units
+    wanted = ("model", "version") if by is By.VERSION else (by.value,)
+    groups = grouped(reader, *month_span(month), customer, wanted)
+    calls = Counter({" ".join(group.of): group.calls for group in groups})
+    units = Counter({" ".join(group.of): group.units for group in groups})
     return calls, units
