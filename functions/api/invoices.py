@@ -48,7 +48,7 @@ def list_invoices(
     rest = [each for each in reversed(mine) if month in (None, each["month"])]
     if after is not None:
         (last,) = key_of(after, 1)
-        rest = [each for each in rest if each["number"] < last]
+        rest = [each for each in rest if _position(each["number"]) < _position(last)]
     drafts: list[dict[str, Any]] = []
     if after is None and not parts.books.closed(chosen):
         drafts = [draft.document() for draft in drafts_of(key.customer, chosen, parts, mine)]
@@ -104,3 +104,11 @@ def held_by(customer: str, month: str, parts: Context) -> Mapping[str, Held]:
         return plans_held(parts.keys_of(customer), month, parts.book.in_force)
     except LookupUnavailable:
         raise access_unavailable() from None
+
+
+def _position(number: str) -> int:
+    """Of a document among all; Problem where it is no number."""
+    try:
+        return int(number.rpartition("-")[2])
+    except ValueError:
+        raise Problem("invalid-parameter", "after should be `next` of the page before.") from None

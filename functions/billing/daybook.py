@@ -30,6 +30,7 @@ from functions.metering.usage import StampedReader, days_of
 from models.store import AlreadyStored, LocalStore, NotInStore, Store
 
 ROWS = "rows/"
+GLOB = {*"*?["}  # what DuckDB takes for a pattern in a file's name
 
 
 class Entry(NamedTuple):
@@ -135,7 +136,7 @@ class Daybook:
 
     def _path(self, day: Day) -> Path:
         """The day's file on this machine, whose hash was looked at since it was last written."""
-        if isinstance(self._store, LocalStore):
+        if isinstance(self._store, LocalStore) and not GLOB & {*str(self._store.root)}:
             path = self._store.root / day.file
         else:
             self._fetched = self._fetched or tempfile.TemporaryDirectory()

@@ -12,6 +12,7 @@ from functions.access.keys import KeyRecord
 from functions.access.keys import Plan as Limits
 from functions.api.app import create_app
 from functions.api.context import Context
+from functions.api.page import cursor
 from functions.billing.books import Books
 from functions.billing.closing import close_month, credit_amount
 from functions.billing.plans import Plan, PlanBook
@@ -151,6 +152,7 @@ def test_usage_comes_in_pages(ask):
         {"after": "x"},
         {"after": "WzFd"},
         {"after": "é"},
+        {"after": cursor(("x",) * 4)},
     ],
     ids=str,
 )

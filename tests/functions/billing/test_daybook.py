@@ -3,12 +3,14 @@
 from collections import Counter
 from contextlib import closing
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.billing.bills import make_bill
+from functions.billing.columns import TamperedRows
 from functions.billing.daybook import Daybook, Entry
 from functions.billing.invoices import draft_invoices
 from functions.billing.plans import Plan
@@ -217,3 +219,18 @@ def test_rows_that_can_not_be_right_are_not_kept(tmp_path, order):
     with pytest.raises(ValueError, match="doubled or out of order"):
         Daybook(store).write(Listed(rows), START, START + DAY_MS)
     assert store.list("rows/") == []
+
+
+@pytest.mark.parametrize("place", ["books", "a [b]* folder?", "elsewhere"])
+def test_a_daybook_is_read_wherever_it_lies(tmp_path, ledger, place):
+    write(ledger, row(1, START), row(2, END - 1))
+    usage, store = SqliteUsage(str(tmp_path / "ledger.db")), LocalStore(tmp_path / place)
+    if place == "elsewhere":  # a store without files, as a bucket is
+        store = SimpleNamespace(get=store.get, put=store.put, list=store.list, root=store.root)
+    daybook = Daybook(store)
+    days = daybook.write(usage, START, END)
+    assert daybook.calls(days) == Daybook(store).calls(days) == {"gw:00001", "gw:00002"}
+    file = tmp_path / place / days[0].file
+    file.write_bytes(file.read_bytes()[:-9] + b"x" + file.read_bytes()[-8:])
+    with pytest.raises(TamperedRows, match="was changed: restore it"):
+        Daybook(store).calls(days)
