@@ -95,6 +95,8 @@ def close(
     from functions.billing.closing import close_month
     from functions.billing.invoices import plans_held
     from functions.billing.settling import settle
+    from infra.cli.progress import StepBars
+    from infra.daybook import write_daybook
     from infra.evidence import what_to_leave_out
 
     _check_month(month)
@@ -104,6 +106,8 @@ def close(
         left_out = mark["left_out"]
     else:
         left_out = what_to_leave_out(place, ours, month, now_ms, early=early, unproven_too=leave_out_unproven)
+        with StepBars() as bars:
+            write_daybook(place, ours, month, bars.on_progress)
     book = place.plan_book()
     with closing(place.keys()) as keys, closing(place.usage()) as usage, place.sealing() as sealer:
         held = plans_held(keys.list(), month, book.in_force)

@@ -21,12 +21,19 @@ def run(ctx: typer.Context, stage: OnStage = None, as_json: AsJson = False) -> N
     """Seal the days in which nothing can change any more: from 27 hours after their end.
 
     The server does this by itself, a stage every night, and `payphone invoice close` seals the rest of its
-    month. Running it again changes nothing.
+    month. Sealed days are written into the daybook, too, which invoices are computed from. Running it again
+    changes nothing.
 
     Example: payphone seal run
     """
-    with context.place(ctx, stage).sealing() as sealer:
+    from infra.cli.progress import StepBars
+    from infra.daybook import write_sealed_days
+
+    place = context.place(ctx, stage)
+    with place.sealing() as sealer:
         sealed = [sealer.seal(day) for day in sealer.due(context.now_ms())]
+    with StepBars() as bars:
+        write_sealed_days(place, context.books(ctx, place), bars.on_progress)
     if as_json:
         return print_json({"sealed": [{"seal": seal.name, "rows": seal.rows} for seal in sealed]})
     for seal in sealed:

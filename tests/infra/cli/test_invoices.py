@@ -132,3 +132,11 @@ def test_exports(payphone, sold, tmp_path):
     assert "either an invoice's number or --month" in payphone.error("invoice", "export")
     assert "no closed invoices" in payphone.error("invoice", "export", "--month", "2026-09")
     assert "--stripe-customer" in payphone.error("invoice", "export", number, "--format", "stripe")
+
+
+def test_days_are_in_the_daybook_once_they_are_sealed(payphone, sold):
+    payphone.ok("seal", "run")
+    kept = sorted((payphone.place.invoices / "rows").rglob("*.*"))
+    assert [file.suffix for file in kept] == [".json", ".parquet"]
+    payphone.json("invoice", "close", "--month", MONTH)
+    assert sorted((payphone.place.invoices / "rows").rglob("*.*")) == kept
