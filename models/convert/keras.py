@@ -10,6 +10,8 @@ import tensorflow as tf
 from models.convert.recurrent import loops
 from models.convert.tflite import ConversionError, Graph
 
+LOOKUPS = (keras.layers.TextVectorization, keras.layers.StringLookup, keras.layers.IntegerLookup)
+
 
 def graph(model: keras.Model) -> Graph:
     """Trace inference; tensors are named as the model's Input and output layers are.
@@ -21,6 +23,13 @@ def graph(model: keras.Model) -> Graph:
             f"the model {model.name!r} declares no inputs. Build it as a Sequential with an Input, or as a "
             "Functional model; a subclassed one can be wrapped: keras.Model(inputs, subclassed(inputs))"
         )
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, LOOKUPS):
+            raise ConversionError(
+                f"layer {layer.name!r} ({type(layer).__name__}) looks its inputs up in a table, which no "
+                "LiteRT builtin does. Build the model from the layers behind it, with their weights, and let "
+                "its preprocessing make the numbers: keras-tokenizer, tfidf and wordpiece are kinds of it"
+            )
     functional = model._functional if isinstance(model, keras.Sequential) else model
     names = [tensor._keras_history.operation.name for tensor in functional.inputs]
     output_names = functional.output_names

@@ -47,6 +47,26 @@ def named():
     return keras.Model({"a": a, "b": b}, L.Dense(2, name="p")(L.Concatenate()([L.GRU(4)(a), b])))
 
 
+def attention():
+    """Self-attention under the mask of the padding, and none of the future."""
+    ids = L.Input((STEPS,), dtype="int32", name="tokens")
+    words = L.Embedding(WORDS, 8, mask_zero=True)(ids)
+    hidden = L.LayerNormalization()(words + L.MultiHeadAttention(2, 4)(words, words, use_causal_mask=True))
+    return keras.Model(ids, L.Dense(3, activation="softmax")(L.GlobalAveragePooling1D()(hidden)))
+
+
+def recurrent_attention():
+    """Queries of one recurrence ask what another one remembers."""
+    steps = L.Input((STEPS, FEATURES), name="values")
+    asked, kept = (
+        L.GRU(6, return_sequences=True)(steps),
+        L.Bidirectional(L.LSTM(3, return_sequences=True))(steps),
+    )
+    return keras.Model(
+        steps, [L.Flatten(name="a")(L.MultiHeadAttention(3, 2)(asked, kept)), L.GRU(2, name="b")(kept)]
+    )
+
+
 def nested():
     inner = values(L.LSTM(5, return_sequences=True))
     outer = L.Input((STEPS, FEATURES), name="values")
@@ -115,6 +135,30 @@ CASES = {
         ),
         VALUES,
     ),
+    "convolutional-2d": (
+        lambda: values(
+            L.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            L.DepthwiseConv2D(3, padding="same"),
+            L.SeparableConv2D(5, 2),
+            L.MaxPooling2D(2),
+            L.Conv2DTranspose(3, 2),
+            L.GlobalAveragePooling2D(),
+            shape=(12, 10, 3),
+        ),
+        random.normal(size=(ROWS, 12, 10, 3)).astype("float32"),
+    ),
+    "attention": (attention, IDS),
+    "attention-behind-recurrence": (recurrent_attention, VALUES),
+    "recurrence-over-pictures": (
+        lambda: values(
+            L.TimeDistributed(L.Conv2D(3, 2)), L.TimeDistributed(L.Flatten()), L.GRU(4), shape=(4, 6, 5, 2)
+        ),
+        random.normal(size=(ROWS, 4, 6, 5, 2)).astype("float32"),
+    ),
+    "recurrence-of-recurrences": (
+        lambda: values(L.TimeDistributed(L.LSTM(3)), L.Bidirectional(L.GRU(2)), shape=(3, 5, 2)),
+        random.normal(size=(ROWS, 3, 5, 2)).astype("float32"),
+    ),
     "several-inputs-and-outputs": (several, {"a": VALUES, "b": IDS}),
     "inputs-by-name": (named, {"a": VALUES, "b": VALUES[:, 0, :3]}),
     "nested": (nested, VALUES),
@@ -145,6 +189,13 @@ REFUSED = {
     "op-only-flex-has": lambda: values(L.Lambda(lambda t: tf.linalg.inv(t[:, :6]), name="inverting")),
     "stateful": lambda: keras.Sequential(
         [L.Input(batch_shape=(5, STEPS, FEATURES)), L.LSTM(5, stateful=True, name="remembering")]
+    ),
+    "looked-up": lambda: keras.Sequential(
+        [
+            L.Input((1,), dtype="string"),
+            L.StringLookup(vocabulary=["a", "b"], name="words"),
+            L.Embedding(4, 2),
+        ]
     ),
     "subclassed": subclassed,
     "outputs-share-a-name": twice,

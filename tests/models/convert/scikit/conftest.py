@@ -31,13 +31,20 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+    SGDRegressor,
+)
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, OneHotEncoder, RobustScaler, StandardScaler
-from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from functions.inference.litert import LiteRTModel
@@ -147,6 +154,8 @@ SMOOTH = {
     "normal-iris": make_pipeline(Normalizer(), MinMaxScaler(clip=True), SVC()),
     "linear-diabetes": LinearRegression(),
     "ridge-diabetes": make_pipeline(StandardScaler(), Ridge()),
+    "sgd-values-diabetes": make_pipeline(StandardScaler(), SGDRegressor(random_state=0)),
+    "linear-svr-diabetes": scaled(LinearSVR(C=10, random_state=0)),
     "svr-diabetes": scaled(SVR(C=10)),
     "nu-svr-diabetes": NuSVR(kernel="poly", C=10),
     "neighbours-values-diabetes": KNeighborsRegressor(weights="distance"),
