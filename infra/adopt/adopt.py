@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import Any, NamedTuple
 
+from infra import openmp
 from infra.adopt.file_kinds import AdoptError, kind_of
 from infra.progress import OnProgress, Progress
 from infra.workspace import Workspace
@@ -108,6 +109,7 @@ def _run_child(order: dict[str, Any], log: Path, on_progress: OnProgress) -> lis
             stderr=noise,
             text=True,
             cwd=Path(__file__).parents[2],
+            env=openmp.environment(Path(order["folder"]) / "openmp"),
         )
         stop = Timer(SECONDS, child.kill)
         stop.start()

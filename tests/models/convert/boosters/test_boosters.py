@@ -1,9 +1,7 @@
 """XGBoost and LightGBM files → LiteRT: the answers of the libraries that wrote them, NaN included."""
 
-import os
 import subprocess
 import sys
-from importlib.metadata import files
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 from functions.inference.litert import LiteRTModel
 from functions.preprocess.tensors import Tensor
+from infra.openmp import environment
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
@@ -44,27 +43,18 @@ REFUSALS = {
 }
 
 
-def openmp(folder: Path) -> Path:
-    """A folder with libgomp.so.1, which LightGBM's wheel leaves to the system: scikit-learn's copy."""
-    copies = [file for file in files("scikit-learn") or () if file.name.startswith("libgomp")]
-    folder.mkdir()
-    for copy in copies[:1]:
-        (folder / "libgomp.so.1").symlink_to(Path(str(copy.locate())).resolve())
-    return folder
-
-
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What fit_all.py left, each file beside <case>.tflite or <case>.refused."""
     folder = tmp_path_factory.mktemp("boosters")
-    libraries = openmp(tmp_path_factory.mktemp("openmp") / "lib")
+    known = environment(tmp_path_factory.mktemp("openmp"))
     for script in ("fit_all.py", "convert_all.py"):
         made = subprocess.run(
             [sys.executable, HERE / script, folder],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "LD_LIBRARY_PATH": str(libraries)},
+            env={**known, "PYTHONPATH": str(ROOT)},
         )
         assert made.returncode == 0, made.stderr[-4000:]
     return folder
