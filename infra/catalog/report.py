@@ -22,7 +22,8 @@ Every model here was trained, converted, proven and published by one run of `mak
 trained model's figure on rows that training never saw. *Rows*, *agree* and *largest difference* are those of
 the proof: how many held-out rows were answered by the source framework and by the code that serves, how many
 of them alike, and how far apart the worst scores were. Times are medians in µs for one instance, its
-preprocessing included, measured one model after the other on one machine: compare them within a row.
+preprocessing included, by the serving code and by one compiled call of the source framework, measured model
+after model on one machine: compare them within a row.
 
 {table}
 

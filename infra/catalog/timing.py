@@ -16,7 +16,7 @@ TIMING_FILE = "timing.json"
 
 class Timing(NamedTuple):
     """Median seconds of one instance: `served` by the serving code from tensors to tensors, preprocessing
-    included, and by the `source` framework's own call, whose preprocessing is included too.
+    included, and by one compiled call of the `source` framework, its preprocessing included too.
     """
 
     served: float
