@@ -18,7 +18,8 @@ def open_model(asked: Asked) -> Opened:
     booster = xgboost.Booster()
     try:
         booster.load_model(asked.path)
-    except xgboost.core.XGBoostError as error:
+        _ = booster.feature_names  # which damage makes undecodable
+    except (xgboost.core.XGBoostError, ValueError) as error:
         raise ConversionError(unreadable(error, AGAIN)) from error
     return open_booster(booster, asked)
 
