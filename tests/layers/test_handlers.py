@@ -21,6 +21,8 @@ ENVIRONMENT = {
     "PAYPHONE_LEDGER_TABLE": "ledger",
     "PAYPHONE_ACCESS_TABLE": "access",
     "PAYPHONE_ACCOUNTS_TABLE": "accounts",
+    "PAYPHONE_WEBHOOKS_TABLE": "webhooks",
+    "PAYPHONE_ISSUER": "Payphone",
     "PAYPHONE_ARCHIVE_BUCKET": "archive",
     "PAYPHONE_MODELS_BUCKET": "models",
     "PAYPHONE_SEALING_KEY": "arn:aws:kms:eu-west-1:000000000000:key/0",
