@@ -13,6 +13,12 @@ from functions.metering.sqlite import SCHEMA
 from functions.sqlite import connect
 
 _ENTRY = "SELECT entry_id, amount, reason, made_at FROM entry WHERE account = ?"
+_WRONG = """
+    SELECT account FROM (
+        SELECT account, balance AS amount FROM account
+        UNION ALL SELECT account, -amount FROM entry
+        UNION ALL SELECT account, amount FROM hold
+    ) GROUP BY account HAVING sum(amount) <> 0 ORDER BY account"""
 
 
 class SqliteAccounts:
@@ -56,6 +62,14 @@ class SqliteAccounts:
         with self._usable() as database:
             found = database.execute(sql, (prefix, f"{prefix}\U0010ffff")).fetchall()
         yield from found
+
+    def discrepancies(self) -> list[str]:
+        """Accounts whose balance is not what was posted less what live calls hold; [] as it should be.
+
+        It reads all that was ever posted and held.
+        """
+        with self._usable() as database:
+            return [account for (account,) in database.execute(_WRONG)]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -81,6 +81,7 @@ def examine(where: Places, port: int) -> Iterator[Finding]:
             ("customers", place.customers_file),
         ):
             yield _database(name, file)
+        yield _accounts(place)
         yield from _models(place)
 
 
@@ -165,6 +166,25 @@ def _database(name: str, file: Path) -> Finding:
     if problems != ["ok"]:
         return Finding(check, "; ".join(problems[:3]), remedy)
     return Finding(check, f"whole, {size_text(file.stat().st_size)}")
+
+
+def _accounts(place: Workspace) -> Finding:
+    """Add up what was posted to each account and what live calls hold of it."""
+    from functions.metering.ledger import LedgerUnavailable
+    from functions.sqlite import UnusableDatabase
+
+    check = "wallets and limits"
+    if not place.ledger_file.exists():
+        return Finding(check, "not there yet; made when first needed")
+    try:
+        with closing(place.accounts()) as accounts:
+            wrong = accounts.discrepancies()
+    except (LedgerUnavailable, UnusableDatabase):  # which the check of the ledger's file has a remedy for
+        return Finding(check, "not added up, as the ledger can't be read")
+    if wrong:
+        found = f"{wrong[0]} is not what was put in less what its calls hold; {len(wrong)} such in all"
+        return Finding(check, found, "the ledger was changed by hand: restore the last good backup")
+    return Finding(check, "every balance is what was put in less what live calls hold")
 
 
 def _models(place: Workspace) -> Iterator[Finding]:

@@ -198,6 +198,43 @@ def test_a_call_is_pending_until_its_day_is_sealed_and_is_its_customers_alone(st
         )
 
 
+def test_a_held_call_needs_the_right_to_hold_and_no_more(strict):
+    """Its transaction is no action of IAM's own: it takes those of its items, each on its table."""
+    key = strict.issue("counted")
+    give_back = without(strict, "PredictsentimentRole", "dynamodb:UpdateItem")
+    try:
+        with strict.http(key["key"]) as http:
+            refused = strict.predict(http)
+            assert (refused.status_code, refused.json()["type"]) == (
+                503,
+                "urn:payphone:problem:ledger-unavailable",
+            )
+    finally:
+        give_back()
+    with strict.http(key["key"]) as http:
+        assert [strict.predict(http).status_code for _ in range(2)] == [200, 200]
+        assert http.get("/v1/wallet").json()["limits"][0]["used"] == "2"
+    assert len(strict.rows(key["key_id"])) == 2
+
+
+def test_webhooks_are_told_with_the_rights_there_are(strict):
+    strict.run("webhook", "add", "https://hooks.invalid/", "--stage", strict.stage)
+    notify = function(strict, "Notify")
+    give_back = without(strict, "NotifyRole", "ssm:GetParameter")
+
+    def said():
+        told = strict.client("lambda").invoke(FunctionName=notify)
+        assert "FunctionError" not in told, told["Payload"].read()
+        (delivery,) = strict.run("webhook", "list", "--stage", strict.stage)["deliveries"]
+        return delivery["said"]
+
+    try:
+        assert "its secret can't be read" in said()
+    finally:
+        give_back()
+    strict.eventually(lambda: "can't be resolved" in said())
+
+
 def test_no_function_may_read_the_value_of_a_key(strict):
     """Not even where another policy would grant it."""
     iam = strict.client("iam")

@@ -1,5 +1,6 @@
 import json
 import socket
+import sqlite3
 from contextlib import closing
 
 import pytest
@@ -88,3 +89,11 @@ def test_a_runtime_library_that_is_not_ours(healthy, port, monkeypatch, tmp_path
     (tmp_path / "libLiteRt.so").write_bytes(b"\x7fELF, or not")
     monkeypatch.setenv("PAYPHONE_LITERT_LIBRARY", str(tmp_path / "libLiteRt.so"))
     assert "LiteRT runtime" in sick(healthy, port)
+
+
+def test_a_wallet_that_was_changed_by_hand(healthy, port):
+    healthy.ok("wallet", "top-up", "Ada Ltd", "5", "--reference", "r")
+    assert sick(healthy, port) == {}
+    with closing(sqlite3.connect(healthy.place.ledger_file, isolation_level=None)) as database:
+        database.execute("UPDATE account SET balance = balance + 1")
+    assert "not what was put in" in sick(healthy, port)["wallets and limits"]["found"]
