@@ -43,10 +43,12 @@ class GroupTicket(Generic[Entry]):
 
     def wait(self) -> Outcome | None:
         """Block until the entry is durable; None for an entry that has no outcome."""
-        with self._done:
-            if isinstance(self._result, Exception):
-                raise LedgerUnavailable(f"the usage row could not be written: {self._result}")
-            return self._result
+        if not self._settled:
+            with self._done:
+                pass
+        if isinstance(self._result, Exception):
+            raise LedgerUnavailable(f"the usage row could not be written: {self._result}")
+        return self._result
 
     def outcome(self) -> Outcome:
         """Block until the row is durable."""
@@ -100,7 +102,9 @@ class GroupWriter(Generic[Entry]):
         self._notify = notify
         self._defer = defer
         self._submitted: list[GroupTicket[Entry]] = []
-        self._queue: SimpleQueue[GroupTicket[Entry] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[GroupTicket[Entry]] | None] = SimpleQueue()
+        self._waiting: list[GroupTicket[Entry]] = []  # taken from the queue; the writer's own
+        self._ended = False
         self._gate = Lock()
         self._closed = False
         self._failed = 0
@@ -137,9 +141,9 @@ class GroupWriter(Generic[Entry]):
             self._enqueue()
 
     def _enqueue(self) -> None:
-        for ticket in self._submitted:
-            self._queue.put(ticket)
-        self._submitted.clear()
+        if self._submitted:
+            self._queue.put(self._submitted)  # all at once: each put may wake the writer
+            self._submitted = []
 
     def _run(self) -> None:
         more = True
@@ -162,16 +166,18 @@ class GroupWriter(Generic[Entry]):
 
     def _gather(self) -> tuple[list[GroupTicket[Entry]], bool]:
         """Wait for a ticket and take those queued behind it; False once there can be no more."""
-        group: list[GroupTicket[Entry]] = []
         with suppress(Empty):
-            ticket = self._queue.get(timeout=RETRY_SECONDS if self._pending() else None)
-            while ticket is not None:
-                group.append(ticket)
-                if len(group) == MAX_GROUP:
-                    return group, True
-                ticket = self._queue.get_nowait()
-            return group, False
-        return group, True
+            while len(self._waiting) < MAX_GROUP and not self._ended:
+                if self._waiting:
+                    tickets = self._queue.get_nowait()
+                else:
+                    tickets = self._queue.get(timeout=RETRY_SECONDS if self._pending() else None)
+                if tickets is None:
+                    self._ended = True
+                else:
+                    self._waiting += tickets
+        group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+        return group, bool(self._waiting) or not self._ended
 
     def _call_back(self, group: list[GroupTicket[Entry]]) -> None:
         def run() -> None:

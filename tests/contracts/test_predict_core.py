@@ -20,6 +20,10 @@ SLOW = (
     "email",
     "sqlite3",
     "tempfile",
+    "typing",
+    "ssl",
+    "socket",
+    "base64",
 )
 
 
