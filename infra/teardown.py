@@ -49,6 +49,7 @@ def destroy(target: Target, *, with_data: bool, on_step: Callable[[str], None]) 
         target.client("kms").schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
     for name in BUCKETS:
         _drop_bucket(target.client("s3"), data[name])
+    drop_secrets(target)
     return []
 
 
@@ -101,6 +102,16 @@ def _delete_versions(client: Any, layer: str) -> None:
     for page in client.get_paginator("list_layer_versions").paginate(LayerName=layer):
         for version in page["LayerVersions"]:
             client.delete_layer_version(LayerName=layer, VersionNumber=version["Version"])
+
+
+def drop_secrets(target: Target) -> None:
+    """Delete the parameters that hold webhooks' secrets; CloudFormation knows nothing of them."""
+    client = target.client("ssm")
+    pages = client.get_paginator("get_parameters_by_path").paginate(
+        Path=f"/{target.stack}/webhooks", Recursive=True
+    )
+    for name in [parameter["Name"] for page in pages for parameter in page["Parameters"]]:
+        client.delete_parameter(Name=name)
 
 
 def _drop_table(client: Any, name: str) -> None:

@@ -15,7 +15,7 @@ from infra.rollout import NotDeployed
 from infra.service import load
 from infra.service_aws import Aws
 from infra.target import BadStage, Target, find
-from infra.teardown import NotThere, destroy
+from infra.teardown import NotThere, destroy, drop_secrets
 from layers.budget import OverBudget
 from models.manifest import Gate, Manifest, Parity, Preprocess, describe_file
 from models.registry import Registry, UnknownModel
@@ -223,6 +223,16 @@ class TestRollout:
 def test_destroying_what_is_not_there(aws):
     with pytest.raises(NotThere, match="no stage test"):
         destroy(TARGET, with_data=True, on_step=lambda step: None)
+
+
+def test_webhooks_secrets_of_a_stage_go_and_no_others(aws):
+    client = boto3.client("ssm", region_name=TARGET.region)
+    ours = [f"/{TARGET.stack}/webhooks/wh_{n}" for n in range(12)]
+    for name in (*ours, "/payphone-test2/webhooks/wh_1"):
+        client.put_parameter(Name=name, Value="secret", Type="SecureString")
+    drop_secrets(TARGET)
+    left = client.describe_parameters()["Parameters"]
+    assert [parameter["Name"] for parameter in left] == ["/payphone-test2/webhooks/wh_1"]
 
 
 def test_node_and_the_cdk_are_the_pinned_ones(tmp_path):
