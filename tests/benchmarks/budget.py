@@ -40,6 +40,21 @@ BUDGETS = (
 # Shown and written down, without a limit.
 OTHERS = ("server_vs_mlserver", "daybook_rows_per_cpu_s")
 FIGURES = (*(budget.figure for budget in BUDGETS), *OTHERS)
+# The members of the last line's JSON, in this order; the other figures are in its "more".
+LINE = (
+    "init_ratio",
+    "warm_metered_ratio",
+    "runtime_layer_ratio",
+    "forest_vs_sklearn",
+    "forest_vs_onnxruntime",
+    "lstm_vs_keras",
+    "minilm_vs_torch",
+    "server_vs_fastapi",
+    "server_vs_litserve",
+    "server_vs_bentoml",
+    "server_vs_mlserver",
+    "invoice_rows_per_cpu_s",
+)
 
 
 class Verdict(NamedTuple):

@@ -31,7 +31,7 @@ from tests.benchmarks import (
     servers_part,
     steady_part,
 )
-from tests.benchmarks.budget import FIGURES, judge
+from tests.benchmarks.budget import FIGURES, LINE, judge
 from tests.benchmarks.part import ROOT, Bench, Part, Skipped, Table
 from tests.cloud.emulator.provision import cache_folder, environment
 
@@ -94,7 +94,8 @@ def main() -> int:
         console.print(f"Written: {REPORT.relative_to(ROOT)}")
     values = {name: None if isinstance(value, str) else round(value, 3) for name, value in figures.items()}
     reasons = {name: value for name, value in figures.items() if isinstance(value, str)}
-    sys.stdout.write(json.dumps({**values, "reasons": reasons}) + "\n")
+    line: dict[str, object] = {name: values.pop(name) for name in LINE}
+    sys.stdout.write(json.dumps({**line, "more": values, "reasons": reasons}) + "\n")
     return int(any(verdict.met is False for verdict in verdicts))
 
 

@@ -28,8 +28,8 @@ SLOW = (
 
 
 # What importing the deployed handler brings in, with its model loaded; raise these with a reason only.
-MAX_OURS = 48
-MAX_MODULES = 105
+MAX_OURS = 45
+MAX_MODULES = 82
 
 
 def imported_by(*modules, **environment):
