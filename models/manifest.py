@@ -8,8 +8,8 @@ standard library only, and of that only what starts fast (no dataclasses, no pat
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 
+from models.digests import sha256
 from models.typed import Any, NamedTuple
 
 MANIFEST_FILE = "manifest.json"

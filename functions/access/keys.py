@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Mapping
-from hashlib import sha256
 
+from models.digests import sha256
 from models.typed import NamedTuple, Protocol
 
 PREFIX = "pp_live_"

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from hashlib import sha256
 from os import urandom
 from time import monotonic, sleep
 from typing import NoReturn
@@ -21,6 +20,7 @@ from functions.aws.credentials import CredentialSource, CredentialsUnavailable, 
 from functions.aws.service import EXPIRED, Rejected, Unavailable, service_endpoint
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint
+from models.digests import sha256
 
 WINDOW = 12  # requests under way at once
 RANGE = 8 * 1024 * 1024

@@ -8,11 +8,10 @@ within the second costs two hashes and one HMAC. Signatures equal botocore's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
-from hmac import digest as hmac_digest
 from time import gmtime, strftime, time
 
 from functions.aws.credentials import Credentials
+from models.digests import hmac_digest, sha256
 from models.typed import NamedTuple
 
 ALGORITHM = "AWS4-HMAC-SHA256"

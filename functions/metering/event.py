@@ -10,9 +10,7 @@ nothing sends the same again. All its attempts are one row, hence one billed cal
 
 from __future__ import annotations
 
-import hmac
-from hashlib import sha256
-
+from models.digests import hmac_digest, sha256
 from models.typed import NamedTuple
 
 LIVE = "live"
@@ -66,4 +64,4 @@ def fingerprint(idempotency_key: str, *parts: bytes) -> str:
     Parts are length-prefixed, so that no two lists of parts collide.
     """
     message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    return hmac.digest(idempotency_key.encode(), message, "sha256").hex()
+    return hmac_digest(idempotency_key.encode(), message, "sha256").hex()
