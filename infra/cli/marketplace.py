@@ -7,29 +7,16 @@ counts once.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.cli import context
-from infra.cli.console import Failure, escape, print_json, show, table
+from infra.cli.console import escape, print_json, show, table
 from infra.cli.context import AsJson, OnStage
 
 WHOLE_HOURS = 5
-
-
-class Product(BaseModel):
-    """The file: what is sold on the Marketplace, and who bought it there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    product_code: str
-    region: str = "us-east-1"
-    dimensions: dict[str, str]
-    buyers: dict[str, str]
 
 
 def marketplace(
@@ -50,8 +37,9 @@ def marketplace(
     Example: payphone marketplace product.toml --stage prod --send
     """
     from functions.billing.exports.meters import HOUR_MS, marketplace_records, send_to_marketplace
+    from infra.marketplace import load
 
-    sold = _load(product)
+    sold = load(product)
     now_ms = context.now_ms()
     end = now_ms // HOUR_MS * HOUR_MS
     rows = context.place(ctx, stage).usage().rows(end - WHOLE_HOURS * HOUR_MS, end)
@@ -80,15 +68,3 @@ def marketplace(
         table(("Hour (UTC)", "Buyer", "Dimension", ">Quantity"), shown),
         f"Sent {len(records)} records." if send else "Nothing was sent: [bold]--send[/] sends them.",
     )
-
-
-def _load(path: Path) -> Product:
-    try:
-        return Product.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Failure(f"{path} can't be read: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        said = "product_code, [dimensions] and [buyers] were expected"
-        raise Failure(f"{path}: {where}: {first['msg']}; {said}") from None
