@@ -2,13 +2,14 @@
 
 It is given bytes that somebody has verified: LiteRT checks a graph's structure, but runs altered
 weights without a word. Inputs are copied into buffers that stay prepared for the shapes seen last;
-a call of a shape seen before is two C calls, whatever the number of tensors.
+a call of a shape seen before is two C calls, whatever the number of tensors, and all that they and the
+copies need is made beforehand: for a small model Python would cost more than the graph.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import CFUNCTYPE, addressof, byref, c_char, c_void_p, create_string_buffer
 from threading import Lock
 
@@ -40,6 +41,8 @@ RESERVED = 64 << 20
 _NORESERVE = 0x4000
 
 _CPU_OPTIONS, _RUNTIME_OPTIONS = b"xnnpack", b"runtime_options_string"
+# What Tensor(…) does, without the constructor in Python between.
+_new = tuple.__new__
 _keep = CFUNCTYPE(None, c_void_p)(lambda payload: None)
 
 _CODES = {name: code for code, name in DTYPES.items()}
@@ -63,40 +66,46 @@ class _Buffer(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """Buffers for one set of input shapes, in the signature's order; `places`: where a call has each."""
+    """Buffers for one set of input shapes, in the signature's order."""
 
-    places: tuple[int, ...]
+    header: list[tuple[Any, ...]]  # name, type and shape of each tensor as a call gives them
     buffers: tuple[_Buffer, ...]
-    handles: Any
+    sinks: tuple[tuple[int, memoryview], ...]  # which tensor of a call goes where
+    run: Callable[[], int]
+
+
+_Answer = tuple[str, str, tuple[int, ...], Callable[..., bytes]]  # a Tensor, its data still to be read
 
 
 class _Entry:
     """One signature with its buffers: of inputs for the shapes seen last, of outputs for any shape."""
 
-    def __init__(self, library: Library, index: int, signature: Signature) -> None:
+    def __init__(self, library: Library, index: int, signature: Signature, compiled: c_void_p) -> None:
         count = len(signature.outputs)
         self.index = index
         self.signature = signature
         self.inputs: dict[tuple[Any, ...], _Inputs] = {}
+        self.last: _Inputs | None = None
         self.outputs = [_output(library, spec) for spec in signature.outputs]
         self.output_handles = _handles(self.outputs)
-        self.layouts = (Layout * count)()
-        self.laid_out = b""
-        self.shapes: list[tuple[TensorSpec, tuple[int, ...], int]] = []
+        layouts = self.layouts = (Layout * count)()
+        self.ask = library.prepared(
+            "GetCompiledModelOutputTensorLayouts", compiled, index, count, layouts, False
+        )
+        self.laid_out = memoryview(layouts).cast("B").tobytes
+        self.known = b""
+        self.answers: list[_Answer] = []
 
     def read_layouts(self) -> None:
-        """Keep name, shape and size of each output as `layouts` has them."""
-        laid_out = bytes(self.layouts)
-        if laid_out != self.laid_out:
-            shapes = [layout.shape for layout in self.layouts]
-            self.shapes = [
-                (spec, shape, _size(spec.dtype, shape))
-                for spec, shape in zip(self.signature.outputs, shapes, strict=True)
-            ]
-            for (spec, _, size), buffer in zip(self.shapes, self.outputs, strict=True):
-                if size > len(buffer.view):
-                    raise RuntimeFailure(f"output {spec.name} has {size:,} bytes; {RESERVED:,} is the most")
-            self.laid_out = laid_out
+        """Keep name, type and shape of each output as `layouts` has them, and how its data is read."""
+        answers: list[_Answer] = []
+        for spec, layout, buffer in zip(self.signature.outputs, self.layouts, self.outputs, strict=True):
+            shape, dtype = layout.shape, spec.dtype
+            size = _size(dtype, shape)
+            if size > len(buffer.view):
+                raise RuntimeFailure(f"output {spec.name} has {size:,} bytes; {RESERVED:,} is the most")
+            answers.append((spec.name, dtype, shape, buffer.view[:size].tobytes))
+        self.answers, self.known = answers, self.laid_out()
 
 
 def _size(dtype: str, shape: tuple[int, ...]) -> int:
@@ -147,7 +156,7 @@ class LiteRTModel:
             self.signatures = read_signatures(self._library, self._model)
             self._compile()
             for index, (key, signature) in enumerate(self.signatures.items()):
-                self._entries[key] = _Entry(self._library, index, signature)
+                self._entries[key] = _Entry(self._library, index, signature, self._compiled)
         except BaseException:
             self.close()
             raise
@@ -162,20 +171,23 @@ class LiteRTModel:
             except KeyError:
                 known = ", ".join(self._entries)
                 raise RuntimeFailure(f"the graph has no signature {key!r} (it has: {known})") from None
-            header = tuple([tensor[:3] for tensor in tensors])
-            inputs = entry.inputs.pop(header, None) or self._prepare(entry, header, tensors)
-            entry.inputs[header] = inputs  # last: the one used last is the last to be dropped
-            for place, buffer in zip(inputs.places, inputs.buffers, strict=True):
+            header = [tensor[:3] for tensor in tensors]
+            inputs = entry.last
+            if inputs is None or header != inputs.header:
+                inputs = self._choose(entry, header, tensors)
+            for place, view in inputs.sinks:
                 try:
-                    buffer.view[:] = tensors[place].data  # type: ignore[assignment]
+                    view[:] = tensors[place].data  # type: ignore[assignment]
                 except (TypeError, ValueError):
                     arrange(entry.signature.inputs, tensors)
                     raise
-            self._invoke(entry, inputs)
-            return [
-                Tensor(spec.name, spec.dtype, shape, buffer.view[:size].tobytes())
-                for (spec, shape, size), buffer in zip(entry.shapes, entry.outputs, strict=True)
-            ]
+            status = inputs.run() or entry.ask()
+            if status:
+                reason = self._library.errors(self._compiled) or "LiteRT gives no reason"
+                raise RuntimeFailure(f"the run failed: {status_name(status)}: {reason}")
+            if entry.laid_out() != entry.known:
+                entry.read_layouts()
+            return [_new(Tensor, (name, dtype, shape, read())) for name, dtype, shape, read in entry.answers]
 
     def close(self) -> None:
         """Free the graph and all its buffers."""
@@ -185,8 +197,7 @@ class LiteRTModel:
                 for inputs in entry.inputs.values():
                     self._free(inputs.buffers)
                 self._free(entry.outputs)
-                entry.inputs.clear()
-                entry.outputs = []
+            self._entries.clear()
             self._library.destroy("Model", self._model)
 
     def __del__(self) -> None:
@@ -219,7 +230,13 @@ class LiteRTModel:
         finally:
             self._library.destroy("Options", options)
 
-    def _prepare(self, entry: _Entry, header: tuple[Any, ...], tensors: Sequence[Tensor]) -> _Inputs:
+    def _choose(self, entry: _Entry, header: list[tuple[Any, ...]], tensors: Sequence[Tensor]) -> _Inputs:
+        key = tuple(header)
+        inputs = entry.inputs.pop(key, None) or self._prepare(entry, header, tensors)
+        entry.inputs[key] = entry.last = inputs  # the one used last is the last to be dropped
+        return inputs
+
+    def _prepare(self, entry: _Entry, header: list[tuple[Any, ...]], tensors: Sequence[Tensor]) -> _Inputs:
         ordered = arrange(entry.signature.inputs, tensors)
         batch = max((tensor.shape[0] for tensor in ordered if tensor.shape), default=1)
         for spec in entry.signature.outputs:
@@ -234,17 +251,11 @@ class LiteRTModel:
             _buffer(self._library, dtype, shape, len(data) + _OVERREAD) for _, dtype, shape, data in ordered
         )
         names = [name for name, _, _ in header]
-        return _Inputs(tuple(names.index(tensor.name) for tensor in ordered), buffers, _handles(buffers))
-
-    def _invoke(self, entry: _Entry, inputs: _Inputs) -> None:
-        library, count = self._library, len(entry.outputs)
-        status = library.run(
-            self._compiled, entry.index, len(inputs.buffers), inputs.handles, count, entry.output_handles
-        ) or library.layouts(self._compiled, entry.index, count, entry.layouts, False)
-        if status:
-            reason = library.errors(self._compiled) or "LiteRT gives no reason"
-            raise RuntimeFailure(f"the run failed: {status_name(status)}: {reason}")
-        entry.read_layouts()
+        places = [names.index(tensor.name) for tensor in ordered]
+        sinks = tuple((place, buffer.view) for place, buffer in zip(places, buffers, strict=True))
+        given, taken = (len(buffers), _handles(buffers)), (len(entry.outputs), entry.output_handles)
+        run = self._library.prepared("RunCompiledModel", self._compiled, entry.index, *given, *taken)
+        return _Inputs(header, buffers, sinks, run)
 
     def _free(self, buffers: Sequence[_Buffer]) -> None:
         for buffer in buffers:
