@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.convert.scores import Tensor, agree, constant, two_sided
+from models.convert.scores import Tensor, agree, constant, sigmoids
 from models.convert.tflite import ConversionError
 
 PRUNE = 0.75  # a level is run for fewer trees once so few are deep enough: slicing costs an op too
@@ -221,10 +221,8 @@ def largest(total: Total) -> Tensor:
 
 def probabilities(total: Total, factor: float = 1.0, zero_wins: bool = False) -> Tensor:
     """A sigmoid for one raw value a row, softmax for one a class; labels as the raw values decide."""
-    raw = total.scores(factor)
-    if raw.shape[1] > 1:
-        return agree(tf.nn.softmax(raw), largest(total))
-    whole = total.whole[:, 0]
-    zero = tf.constant(0, tf.int64)
-    label = tf.cast(whole >= zero if zero_wins else whole > zero, tf.int32)
-    return agree(two_sided(tf.sigmoid(raw[:, 0])), label)
+    if total.whole.shape[1] > 1:
+        return agree(tf.nn.softmax(total.scores(factor)), largest(total))
+    whole = tf.cast(total.whole, tf.float32) + (0.5 if zero_wins else 0.0)
+    unit = max(total.unit * factor, 2.0**-149)  # what is not zero stays so
+    return sigmoids(whole * constant([-unit, unit]))

@@ -38,6 +38,16 @@ def two_sided(positive: Tensor) -> Tensor:
     return tf.stack([1.0 - positive, positive], axis=1)
 
 
+def sigmoids(both: Tensor) -> Tensor:
+    """Binary probabilities [n, 2] of margins [n, 2], each the other negated: the larger one has the larger.
+
+    Float32 sigmoids of margins below 2**-25 are all 0.5. So a margin moves away from zero by 2**-21, which
+    no score above its last bits shows; only the smallest denormals move less, and yet far enough.
+    """
+    step = np.float32(2**-21)
+    return tf.sigmoid(both + tf.clip_by_value(both * np.float32(2.0**127), -step, step))
+
+
 def margins(decision: Tensor) -> Tensor:
     """A binary margin [n] as [n, 2], whose second is the larger where the margin is above zero."""
     return tf.stack([-decision, decision], axis=1)
@@ -46,11 +56,6 @@ def margins(decision: Tensor) -> Tensor:
 def first_largest(scores: Tensor) -> Tensor:
     """The index [n] of the first of the largest."""
     return tf.argmax(scores, axis=-1, output_type=tf.int32)
-
-
-def above(decision: Tensor, threshold: float = 0.0) -> Tensor:
-    """1 where a margin [n] is above the threshold."""
-    return tf.cast(decision > np.float32(threshold), tf.int32)
 
 
 def constant(values: Any, dtype: Any = np.float32) -> Tensor:

@@ -21,12 +21,10 @@ from models.convert.scores import (
     VALUES,
     Outputs,
     Tensor,
-    above,
     agree,
     constant,
     first_largest,
-    margins,
-    two_sided,
+    sigmoids,
 )
 from models.convert.tflite import ConversionError
 
@@ -48,34 +46,36 @@ def product(weights: NDArray[Any], bias: NDArray[Any], before: Affine | None) ->
     return lambda rows: tf.matmul(rows - constant(centre), constant(folded)) + constant(moved)
 
 
+def sides(weights: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights and bias with a column for each class: of two classes the first is the second negated."""
+    if weights.shape[1] > 1:
+        return weights, bias
+    return np.hstack([-weights, weights]), np.hstack([-bias, bias])
+
+
 def decision(model: Any, before: Affine | None) -> Map:
     """decision_function: [n] for two classes, else [n, classes]."""
-    weights = np.atleast_2d(model.coef_).T
-    margin = product(weights, np.broadcast_to(model.intercept_, weights.shape[1:]), before)
+    weights, bias = _fitted(model)
+    margin = product(weights, bias, before)
     return margin if weights.shape[1] > 1 else lambda rows: margin(rows)[:, 0]
 
 
 def by_margin(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
     """Classifiers without probabilities: a margin for each class."""
     _single_label(model)
-    margin = decision(model, before)
-
-    def predict(rows: Tensor) -> Outputs:
-        found = margin(rows)
-        return {DECISION: margins(found) if len(found.shape) == 1 else found}
-
-    return predict
+    margin = product(*sides(*_fitted(model)), before)
+    return lambda rows: {DECISION: margin(rows)}
 
 
 def logistic(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
     """LogisticRegression: a sigmoid for two classes, else softmax."""
-    return _probable(decision(model, before), tf.nn.softmax)
+    return probable(product(*sides(*_fitted(model)), before), tf.nn.softmax)
 
 
 def sgd(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
     """SGDClassifier: normalised sigmoids for log_loss, margins for every other loss."""
     return (
-        _probable(decision(model, before), one_vs_rest)
+        probable(product(*sides(*_fitted(model)), before), one_vs_rest)
         if model.loss == "log_loss"
         else by_margin(model, before)
     )
@@ -83,8 +83,8 @@ def sgd(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
 
 def regressor(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
     """Values [n], or [n, targets] where it was fitted on several."""
-    weights = np.atleast_2d(model.coef_).T
-    value = product(weights, np.broadcast_to(model.intercept_, weights.shape[1:]), before)
+    weights, bias = _fitted(model)
+    value = product(weights, bias, before)
     several = np.ndim(model.coef_) == 2 and weights.shape[1] > 1
     return lambda rows: {VALUES: value(rows) if several else value(rows)[:, 0]}
 
@@ -99,14 +99,21 @@ def one_vs_rest(found: Tensor) -> Tensor:
     return tf.where(none, np.float32(1 / found.shape[1]), tf.nn.softmax(logarithms))
 
 
-def _probable(margin: Map, normalise: Map) -> Callable[[Tensor], Outputs]:
+def probable(margin: Map, normalise: Map) -> Callable[[Tensor], Outputs]:
+    """Scores of margins with a column for each class (see `sides`): sigmoids of two, others normalised."""
+
     def predict(rows: Tensor) -> Outputs:
         found = margin(rows)
-        if len(found.shape) == 1:
-            return {SCORES: agree(two_sided(tf.sigmoid(found)), above(found))}
+        if found.shape[1] == 2:
+            return {SCORES: sigmoids(found)}
         return {SCORES: agree(normalise(found), first_largest(found))}
 
     return predict
+
+
+def _fitted(model: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    weights = np.atleast_2d(model.coef_).T
+    return weights, np.broadcast_to(model.intercept_, weights.shape[1:])
 
 
 def _single_label(model: Any) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 import tensorflow as tf
 
 from models.convert.scikit.affine import Affine
-from models.convert.scikit.linear import Map, product
-from models.convert.scores import SCORES, VALUES, Outputs, Tensor, above, agree, first_largest, two_sided
+from models.convert.scikit.linear import Map, probable, product, sides
+from models.convert.scores import VALUES, Outputs, Tensor
 from models.convert.tflite import ConversionError
+
+Layers = list[tuple[Any, Any]]
+"""Weights and bias of each."""
 
 ACTIVATIONS: dict[str, Map] = {
     "identity": tf.identity,
@@ -24,16 +27,9 @@ def classifier(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]
     """A sigmoid for two classes, else softmax."""
     if model._label_binarizer.y_type_.startswith("multilabel"):
         raise ConversionError("MLPClassifier gives several labels a row: fit one model for each")
-    last = _last(model, before)
-
-    def predict(rows: Tensor) -> Outputs:
-        found = last(rows)
-        if found.shape[1] == 1:
-            margin = found[:, 0]
-            return {SCORES: agree(two_sided(tf.sigmoid(margin)), above(margin))}
-        return {SCORES: agree(tf.nn.softmax(found), first_largest(found))}
-
-    return predict
+    layers = list(zip(model.coefs_, model.intercepts_, strict=True))
+    layers[-1] = sides(*layers[-1])
+    return probable(_last(model, layers, before), tf.nn.softmax)
 
 
 def regressor(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
@@ -42,15 +38,14 @@ def regressor(model: Any, before: Affine | None) -> Callable[[Tensor], Outputs]:
         raise ConversionError(
             f"MLPRegressor ends in {model.out_activation_!r}: the squared loss can be converted"
         )
-    last = _last(model, before)
+    last = _last(model, list(zip(model.coefs_, model.intercepts_, strict=True)), before)
     return lambda rows: {VALUES: last(rows) if model.n_outputs_ > 1 else last(rows)[:, 0]}
 
 
-def _last(model: Any, before: Affine | None) -> Map:
+def _last(model: Any, fitted: Layers, before: Affine | None) -> Map:
     """Rows → what the output layer gives before its activation."""
     layers = [
-        product(weights, bias, None if number else before)
-        for number, (weights, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True))
+        product(weights, bias, None if number else before) for number, (weights, bias) in enumerate(fitted)
     ]
     activate = ACTIVATIONS[model.activation]
 
