@@ -214,20 +214,22 @@ class Call:
         self.asked = self.way.dialect.decode(model, request)
         self._tensors = model.prepare(self.asked.tensors)
         manifest, record = model.manifest, self.record
-        event = UsageEvent(
-            call_id=call_identity(record.customer, request.attempt_id, key),
-            attempts=(request.attempt_id,),
-            key_id=record.key_id,
-            customer=record.customer,
-            plan=record.plan.version,
-            model=manifest.name,
-            version=manifest.version,
-            kind=PREDICT,
-            units=self.asked.units,
-            bytes_in=len(request.body),
-            started_at=request.time_ms,
-            fingerprint="" if key is None else self._fingerprint(key),
-            nonce=urandom(16).hex(),
+        event = UsageEvent(  # in their order: names would take five times as long
+            call_identity(record.customer, request.attempt_id, key),
+            (request.attempt_id,),
+            record.key_id,
+            record.customer,
+            record.plan.version,
+            manifest.name,
+            manifest.version,
+            PREDICT,
+            self.asked.units,
+            len(request.body),
+            request.time_ms,
+            "" if key is None else self._fingerprint(key),
+            LIVE,
+            1,
+            urandom(16).hex(),
         )
         if self.holds:
             from functions.metering.terms import holds_of  # most plans never need it

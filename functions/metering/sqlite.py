@@ -45,6 +45,10 @@ _COLUMNS = ", ".join(UsageEvent._fields)
 _READ = f"SELECT {_COLUMNS} FROM call"  # noqa: S608
 _WRITE = f"INSERT OR REPLACE INTO call ({_COLUMNS}) VALUES"
 _ROW = f"({', '.join('?' * len(UsageEvent._fields))})"
+_INSERT = [  # by the number of rows
+    f"INSERT INTO call ({_COLUMNS}) VALUES {', '.join([_ROW] * count)}"  # noqa: S608
+    for count in range(MAX_GROUP + 1)
+]
 _ATTEMPTS = UsageEvent._fields.index("attempts")
 _SPAN = f"""WHERE started_at >= :start AND started_at < :end AND state = '{LIVE}'
             AND (:customer IS NULL OR customer = :customer)
@@ -150,6 +154,9 @@ class SqliteLedger:
 
         Raises if they are not written. Should they be there nevertheless, they are owed a void.
         """
+        inserted = self._insert(entries)
+        if inserted is not None:
+            return inserted
         billed: list[UsageEvent] = []
         try:
             self._database.execute("BEGIN IMMEDIATE")
@@ -165,6 +172,35 @@ class SqliteLedger:
             raise
         self.commits += 1
         return results
+
+    def _insert(self, entries: Sequence[_Entry]) -> list[Result] | None:
+        """Write a group of new calls by one statement, which outside of BEGIN is a transaction of its own.
+
+        Each statement lets go of the GIL, and beside a busy event loop getting it back is what takes
+        time. None, and nothing written, if an entry is to be judged by what is there, or is refused.
+        """
+        values: list[Any] = []
+        rows: list[UsageEvent] = []
+        for entry in entries:
+            if not isinstance(entry, UsageEvent) or entry.fingerprint:
+                return None
+            rows.append(entry)
+            values += _encode(entry)
+        try:
+            self._database.execute(_INSERT[len(rows)], values)
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
+            return None  # a row of this name is there already, or one does not fit
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL:  # the long way tells whether that was before the COMMIT
+                return None
+            if code != sqlite3.SQLITE_BUSY:  # which never began
+                self._owed += [_Void(row.call_id, row.attempts[0], row) for row in rows]
+            raise
+        except Exception:  # nothing SQLite was handed
+            return None
+        self.commits += 1
+        return [Billed(row) for row in rows]
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):
@@ -192,8 +228,7 @@ class SqliteLedger:
     def _apply(self, entries: Sequence[_Entry], billed: list[UsageEvent]) -> list[Outcome | None]:
         """Judge entries in their order, then write what changed, all or nothing.
 
-        One statement reads and one writes, whatever the number of entries: each statement lets go
-        of the GIL, and beside a busy event loop getting it back is what takes time.
+        One statement reads and one writes, whatever the number of entries, for the reason in `_insert`.
         """
         marks = ", ".join("?" * len(entries))
         rows = self._database.execute(f"{_READ} WHERE call_id IN ({marks})", [e.call_id for e in entries])

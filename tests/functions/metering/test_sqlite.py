@@ -170,7 +170,7 @@ def test_a_disk_that_refuses_the_log_bills_nothing(path, make_event):
 
 
 class BrokenDisk:
-    """A connection whose next COMMITs report an I/O error, with or without the row on the disk."""
+    """A connection whose next commits report an I/O error, with or without the row on the disk."""
 
     def __init__(self, database, written, times):
         self._database, self._written, self._times = database, written, times
@@ -179,11 +179,14 @@ class BrokenDisk:
         return getattr(self._database, name)
 
     def execute(self, sql, *values):
-        if sql != "COMMIT" or not self._times:
+        commits = sql == "COMMIT" or (
+            sql.startswith("INSERT INTO call") and not self._database.in_transaction
+        )
+        if not commits or not self._times:
             return self._database.execute(sql, *values)
         self._times -= 1
         if self._written:
-            self._database.execute(sql)
+            self._database.execute(sql, *values)
         raise sqlite3.OperationalError("disk I/O error")
 
 
