@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from asyncio import Event
+from functools import lru_cache
 from time import perf_counter_ns, time_ns
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -19,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from functions.calls.core import MAX_BODY, too_large
 from functions.calls.dialect import Request
 from functions.calls.problems import Problem, Response
-from functions.calls.routes import route
+from functions.calls.routes import Route, route
 from functions.local.protocol import BoundedProtocol
 
 READ_ONCE = (
@@ -119,10 +120,7 @@ class CallProtocol(BoundedProtocol):
 
     def on_headers_complete(self) -> None:
         """Tell calls from the rest."""
-        path = httptools.parse_url(self.url).path.decode("ascii")
-        if "%" in path:
-            path = unquote(path)
-        way = route(path)
+        path, way = _lead(self.url)
         if way is None:
             super().on_headers_complete()
             return
@@ -201,6 +199,14 @@ class CallProtocol(BoundedProtocol):
         exchange.keep_alive = False
         exchange.chunks.clear()
         self._application.refuse(exchange, exchange.refusal or too_large())
+
+
+@lru_cache(maxsize=256)  # with route() behind it: a service has few addresses
+def _lead(url: bytes) -> tuple[str, Route | None]:
+    path = httptools.parse_url(url).path.decode("ascii")
+    if "%" in path:
+        path = unquote(path)
+    return path, route(path)
 
 
 def _repeated(names: list[bytes]) -> Problem | None:

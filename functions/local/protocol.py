@@ -20,6 +20,7 @@ MAX_HEADER_BYTES = 10_240
 MAX_MESSAGE_BYTES = 2 * MAX_BODY  # of a request as sent: chunks have a frame each, and trailers count
 REQUEST_SECONDS = 30.0
 LINGER_SECONDS = 1.0
+MIN_SECONDS = 0.05  # between two looks at a connection's deadlines
 
 
 class Refused(Exception):
@@ -37,16 +38,22 @@ class BoundedProtocol(HttpToolsProtocol):
     _began = _completed = False  # within the bytes just parsed
     _refused = False
     _refusal: Problem | None = None
-    _deadline: TimerHandle | None = None
+    _deadline = 0.0  # by the loop's clock, of the request that is awaited; 0 for none
+    _idle_until = 0.0  # when a connection that waits for its next request is closed
+    _timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Expect a first request."""
         super().connection_made(transport)
         self._expect()
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing any more."""
         self._arrived()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -55,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._began = self._completed = False
         super().data_received(data)
-        if self._refused or self._deadline is None:
+        if self._refused or not self._deadline:
             return
         # How much of the bytes belongs to a request that began behind another one is not known.
         size = 0 if self._began and self._completed else len(data)
@@ -67,7 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start to count anew."""
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._header_bytes = self._pending = self._message_bytes = 0
         self._in_headers = self._began = True
         self._expect()
@@ -75,19 +82,26 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """Count the address."""
         self._count(len(url))
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header. After an Upgrade the parser would take the body for another request."""
         self._count(len(name) + len(value))
-        if name.lower() == b"upgrade":
+        name = name.lower()
+        if name == b"upgrade":
             self._refusal = Problem("invalid-request", "Send the request without the header Upgrade.")
             raise Refused
-        super().on_header(name, value)
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Hand the request on."""
+        """Hand the request on, with the ASGI scope that uvicorn makes where one begins."""
         self.end_headers()
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
         super().on_headers_complete()
 
     def end_headers(self) -> None:
@@ -105,14 +119,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arrived()
 
     def on_response_complete(self) -> None:
-        """Go on with what waits; a refusal waits behind all of it."""
-        super().on_response_complete()
+        """Go on with what waits; a refusal waits behind all of it. Else as uvicorn, but for its timer."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._idle_until = self.loop.time() + self.timeout_keep_alive
         if self._refused and not self._owes():
             self._send_refusal()
 
     def shutdown(self) -> None:
         """Close at once a connection whose only request has not arrived: nothing was accepted."""
-        if self._deadline is not None and not self._owes():
+        if self._deadline and not self._owes():
             self.transport.close()
         else:
             super().shutdown()
@@ -167,13 +187,24 @@ class BoundedProtocol(HttpToolsProtocol):
         self.linger()
 
     def _expect(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.close)
+        if not self._deadline:
+            self._deadline = self.loop.time() + REQUEST_SECONDS
 
     def _arrived(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._deadline = 0.0
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_until = 0.0
+
+    def _watch(self) -> None:
+        """Close what is overdue. One timer a connection: two a request would cost more than its key."""
+        now = self.loop.time()
+        due = min((at for at in (self._deadline, self._idle_until) if at), default=now + REQUEST_SECONDS)
+        if now >= due:
+            self.transport.close()
+        # Whatever is set before it looks again is due later than that.
+        again = min(due - now, REQUEST_SECONDS, self.timeout_keep_alive)
+        self._timer = self.loop.call_later(max(again, MIN_SECONDS), self._watch)
 
     def _count(self, size: int) -> None:
         self._header_bytes += size + 4  # a colon, a space and the end of the line

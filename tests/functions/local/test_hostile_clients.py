@@ -63,6 +63,10 @@ def test_garbage_behind_a_call_is_refused_behind_its_answer_and_costs_nobody_the
         others = [threading.Thread(target=bystander) for _ in range(4)]
         for other in others:
             other.start()
+        deadline = time.monotonic() + 20
+        while len(answered) < len(others):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         for _ in range(10):
             with connect(server) as opened:
                 opened.sendall(post(key) + b"\x16\x03\x01 garbage\r\n\r\n")
