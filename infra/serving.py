@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from threading import get_ident
 from types import FrameType
 
 import uvicorn
@@ -69,8 +70,7 @@ async def _serve(
     models.refresh()
     with contextlib.ExitStack() as stack:
         # One wake-up a group of rows, of the writer and of the loop, not one a row.
-        soon = loop.call_soon_threadsafe
-        ledger = SqliteLedger(str(workspace.ledger_file), notify=soon, defer=soon)
+        ledger = SqliteLedger(str(workspace.ledger_file), notify=loop.call_soon_threadsafe, defer=_soon(loop))
         stack.callback(ledger.close)
         keys = stack.enter_context(contextlib.closing(workspace.keys()))
         usage = stack.enter_context(contextlib.closing(workspace.usage()))
@@ -117,6 +117,16 @@ async def _serve(
             sealing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sealing
+
+
+def _soon(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], object]:
+    """The loop's `call_soon` for any thread; its own, which is where calls come from, need not wake it."""
+    own = get_ident()
+
+    def soon(run: Callable[[], None]) -> object:
+        return loop.call_soon(run) if get_ident() == own else loop.call_soon_threadsafe(run)
+
+    return soon
 
 
 class _Server(uvicorn.Server):

@@ -18,6 +18,7 @@ from functions.calls.problems import Problem
 
 MAX_HEADER_BYTES = 10_240
 MAX_MESSAGE_BYTES = 2 * MAX_BODY  # of a request as sent: chunks have a frame each, and trailers count
+SEPARATORS = 4  # a colon, a space and the end of the line
 REQUEST_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 MIN_SECONDS = 0.05  # between two looks at a connection's deadlines
@@ -81,12 +82,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Count the address."""
-        self._count(len(url))
+        self._header_bytes += len(url) + SEPARATORS
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise Refused
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header. After an Upgrade the parser would take the body for another request."""
-        self._count(len(name) + len(value))
+        self._header_bytes += len(name) + len(value) + SEPARATORS
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise Refused
         name = name.lower()
         if name == b"upgrade":
             self._refusal = Problem("invalid-request", "Send the request without the header Upgrade.")
@@ -205,8 +210,3 @@ class BoundedProtocol(HttpToolsProtocol):
         # Whatever is set before it looks again is due later than that.
         again = min(due - now, REQUEST_SECONDS, self.timeout_keep_alive)
         self._timer = self.loop.call_later(max(again, MIN_SECONDS), self._watch)
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size + 4  # a colon, a space and the end of the line
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise Refused

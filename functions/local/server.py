@@ -52,7 +52,7 @@ class LocalServer:
         self._access_log = access_log
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="call")
         self._pace: dict[str, float] = {}  # microseconds a model takes
-        self._found: dict[str, KeyRecord | None] = {}
+        self._found: dict[str, KeyRecord | None] = {}  # by the keys themselves, gone when the turn is
         self._under_way = 0
         self._accepted: list[tuple[Exchange, Call]] = []
         self._drained = asyncio.Event()
@@ -63,7 +63,7 @@ class LocalServer:
         self._under_way += 1
         record: KeyRecord | None = None
         try:
-            record = find_presented(exchange.headers, self)
+            record = self._find(exchange.headers)
             request = exchange.request
             if len(request.body) > INLINE_BYTES or self._pace.get(exchange.model, 0) > INLINE_MICROSECONDS:
                 self._in_thread(exchange, record, lambda: self._answer(request, record))
@@ -80,13 +80,16 @@ class LocalServer:
         except Exception as error:
             self._leave(exchange, record, exchange.problem(internal(error)))
 
-    def find(self, digest: str) -> KeyRecord | None:
-        """Look a key up once a turn: what holds for a call holds for those that came with it."""
+    def _find(self, headers: dict[str, str]) -> KeyRecord | None:
+        """Hash and look a key up once a turn: what holds for a call holds for those that came with it."""
+        presented = headers.get("x-api-key")
+        if presented is None:
+            return find_presented(headers, self._keys)
         if not self._found:
             asyncio.get_running_loop().call_soon(self._found.clear)
-        if digest not in self._found:
-            self._found[digest] = self._keys.find(digest)
-        return self._found[digest]
+        if presented not in self._found:
+            self._found[presented] = find_presented(headers, self._keys)
+        return self._found[presented]
 
     def refuse(self, exchange: Exchange, problem: Problem) -> None:
         """Answer a request with a problem that shows before its key is looked at."""

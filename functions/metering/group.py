@@ -70,13 +70,15 @@ class GroupTicket(Generic[Entry]):
 
     def run_callbacks(self) -> None:
         """Run those not yet run; list.pop is atomic, so two threads never run one of them twice."""
-        with suppress(IndexError):
-            while True:
+        while self._callbacks:
+            try:
                 callback = self._callbacks.pop()
-                try:
-                    callback()
-                except Exception:  # must not reach the writer, nor the other tickets of the group
-                    log.exception("a callback of a ledger ticket failed")
+            except IndexError:
+                return
+            try:
+                callback()
+            except Exception:  # must not reach the writer, nor the other tickets of the group
+                log.exception("a callback of a ledger ticket failed")
 
 
 class GroupWriter(Generic[Entry]):
