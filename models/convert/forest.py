@@ -1,12 +1,13 @@
-"""Decision trees as a graph: all trees of all rows go down one level at a time, and reach exact leaves.
+"""Decision trees as a graph: all trees of all rows reach exact leaves.
 
-Nodes lie breadth first, siblings side by side, so that a step is `left + (value > threshold)`. A leaf
-leads to itself. All that a step needs of a node (feature, left child, threshold) is a row, fetched at once
-and turned: LiteRT copies an element as slowly as a row, and this is what a forest's time goes into.
+LiteRT copies an element as slowly as a row, and this is what a forest's time goes into. There are two ways:
 
-A threshold is the largest float32 that is not above the source's float64 one, hence for every float32
-value the comparison comes out as the source's. A comparison with NaN is false: where what is missing goes
-right, the node is turned around, `-value > the float below -threshold` leads left.
+- Down one level at a time. Nodes lie breadth first, siblings side by side, so that a step is
+  `left + (value > threshold)`. A leaf leads to itself. All that a step needs of a node (feature, left
+  child, threshold) is a row, fetched at once and turned.
+- Shallow trees make all their tests at once, equal ones once for all trees. Tests lie along the first axis,
+  so that what is copied is a whole batch's values; which leaf that leads to is arithmetic from below:
+  of the two halves of a level, `first half + outcome * (second half - first half + leaves below)`.
 
 Leaf values are summed as 64-bit integers in a unit of 2**-61 of the largest possible total. That is
 finer than float64 and knows no order of adding. Where every leaf holds one class, the sum is a count.
@@ -15,31 +16,17 @@ finer than float64 and knows no order of adding. Where every leaf holds one clas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.convert.layout import Tree, complete, lay_out
 from models.convert.scores import Tensor, agree, constant, sigmoids
-from models.convert.tflite import ConversionError
 
+SHALLOW = 3  # with a level more, a call of one row would take longer than going down
 PRUNE = 0.75  # a level is run for fewer trees once so few are deep enough: slicing costs an op too
-
-
-class Tree(NamedTuple):
-    """One tree: arrays by node, the root first; children are -1 at a leaf. `values` is [nodes, outputs].
-
-    A row goes left where its feature is at most `threshold` (float64; -0.0 counts as 0.0).
-    `missing_left` says where NaN goes; without it the source takes no NaN.
-    """
-
-    feature: NDArray[Any]
-    threshold: NDArray[Any]
-    left: NDArray[Any]
-    right: NDArray[Any]
-    values: NDArray[Any]
-    missing_left: NDArray[Any] | None
 
 
 class Total(NamedTuple):
@@ -58,7 +45,7 @@ class Forest:
 
     def __init__(self, trees: Sequence[Tree], features: int) -> None:
         """Lay out trees over rows of `features` values."""
-        laid_out = [_lay_out(tree, features) for tree in trees]
+        laid_out = [lay_out(tree, features) for tree in trees]
         # The deepest first, so that late levels run over a slice.
         self._order = np.argsort([-tree.depth for tree in laid_out], kind="stable")
         laid_out = [laid_out[number] for number in self._order]
@@ -75,6 +62,12 @@ class Forest:
         self._depths = np.array([tree.depth for tree in laid_out])
         is_leaf = self._nodes[1] == np.arange(self._nodes.shape[1])
         self._leaf_of = np.where(is_leaf, np.cumsum(is_leaf) - 1, 0).astype(np.int32)
+        self._levels: list[NDArray[np.int64]] = []
+        if 0 < self._depths[0] <= SHALLOW:
+            levels, leaves = zip(*(complete(tree, self._depths[0]) for tree in laid_out), strict=True)
+            # Places before trees, so that half a level is half of each tree.
+            self._levels = [np.ravel(np.stack(level, axis=1) + starts) for level in zip(*levels, strict=True)]
+            self._leaf_of = self._leaf_of[np.ravel(np.stack(leaves) + starts[:, None])]
         self.leaf_values = np.concatenate([tree.values for tree in laid_out])[is_leaf]
         self._tree_of_leaf = np.repeat(np.arange(len(trees)), [len(tree.first) for tree in laid_out])[is_leaf]
 
@@ -83,8 +76,28 @@ class Forest:
         return tf.gather(constant(self._leaf_of, np.int32), self._ends(rows))
 
     def _ends(self, rows: Tensor) -> Tensor:
-        """The node [n, trees] at which each float32 row ends in each tree."""
+        """Where [n, trees] each float32 row ends in each tree, as an index of `_leaf_of`."""
         values = self._values(rows)
+        return self._at_once(values) if self._levels else self._descend(values)
+
+    def _at_once(self, values: Tensor) -> Tensor:
+        nodes = self._nodes[[0, 2]][:, np.concatenate(self._levels)]
+        (feature, bits), which = np.unique(nodes, axis=1, return_inverse=True)
+        columns = tf.transpose(values)
+        nothing = tf.cast(columns[:1] > columns[:1], tf.float32)  # [1, n]: to compare equal shapes is fastest
+        threshold = nothing + constant(bits.view(np.float32)[:, None])
+        true = tf.cast(tf.gather(columns, constant(feature, np.int32)) > threshold, tf.float32)
+        ends = np.cumsum([len(level) for level in self._levels])
+        *upper, lowest = np.split(which.ravel(), ends[:-1])
+        at, below = tf.gather(true, constant(lowest, np.int32)), 2.0
+        for level in reversed(upper):
+            left, right = tf.split(at, 2)
+            at = tf.gather(true, constant(level, np.int32)) * (right - left + below) + left
+            below *= 2
+        first = below * np.arange(len(self._depths))
+        return tf.cast(tf.transpose(at + constant(first[:, None])), tf.int32)
+
+    def _descend(self, values: Tensor) -> Tensor:
         feature, first = (constant(part, np.int32) for part in self._nodes[:2, self._roots])
         threshold = constant(self._nodes[2, self._roots].view(np.float32))
         at = first + tf.cast(tf.gather(values, feature, axis=1) > threshold, tf.int32)
@@ -151,66 +164,6 @@ class Forest:
         """The rows, beside them turned around, and beside those which values are missing, where needed."""
         parts = [rows, -rows, tf.cast(tf.not_equal(rows, rows), tf.float32)]
         return rows if self._copies == 1 else tf.concat(parts[: self._copies], axis=1)
-
-
-class _Laid(NamedTuple):
-    """Nodes breadth first. A false comparison leads to `first`, a true one to the node behind it."""
-
-    feature: NDArray[Any]
-    first: NDArray[Any]
-    threshold: NDArray[np.float32]
-    values: NDArray[Any]
-    depth: int
-
-
-def _lay_out(tree: Tree, features: int) -> _Laid:
-    """Number the nodes breadth first, and turn those around whose missing values go right."""
-    if not np.isfinite(tree.values).all():
-        raise ConversionError("a tree has a value that is not finite. Train it on finite targets")
-    inner = tree.left >= 0
-    lower = ordered_values(ordered_threshold(np.where(inner, tree.threshold, np.inf)))
-    away = inner & ~(True if tree.missing_left is None else tree.missing_left.astype(bool))
-    alone = away & (lower == np.inf)  # only what is missing goes right, not even infinity
-    turned = away & ~alone
-    threshold = np.where(turned, np.nextafter(-lower, np.float32(-np.inf)), np.where(alone, 0.5, lower))
-    feature = np.where(inner, tree.feature, 0) + features * (1 * turned + 2 * alone)
-    false, true = np.where(turned, (tree.right, tree.left), (tree.left, tree.right))
-    order, depth, level = [0], 0, [0]
-    while True:
-        level = [child for node in level if inner[node] for child in (false[node], true[node])]
-        if not level:
-            break
-        order += level
-        depth += 1
-    old = np.array(order)
-    new = np.empty(len(tree.left), dtype=np.int64)
-    new[old] = np.arange(len(old))
-    first = np.where(inner[old], new[false[old]], np.arange(len(old)))
-    return _Laid(feature[old], first, threshold[old].astype(np.float32), tree.values[old], depth)
-
-
-def ordered_threshold(threshold: NDArray[Any]) -> NDArray[np.int32]:
-    """The largest float32 not above each float64 threshold, as an integer that orders as it does."""
-    exact = np.asarray(threshold, np.float64)
-    with np.errstate(over="ignore"):
-        rounded = exact.astype(np.float32)
-    lower = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-    bits = lower.astype(np.float32).view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(2**31) - bits, bits).astype(np.int32)
-
-
-def ordered_values(keys: NDArray[Any]) -> NDArray[np.float32]:
-    """The float32 of each integer that orders as floats do."""
-    bits = np.where(keys < 0, -(2**31) - keys, keys)
-    return bits.astype(np.int32).view(np.float32)
-
-
-def interleave(trees: Sequence[Tree], group_of: Sequence[int], groups: int) -> list[Tree]:
-    """Trees in the order that `total` takes them: one of each group in turn."""
-    by_group: list[list[Tree]] = [[] for _ in range(groups)]
-    for tree, group in zip(trees, group_of, strict=True):
-        by_group[group].append(tree)
-    return [tree for turn in zip(*by_group, strict=True) for tree in turn]
 
 
 def largest(total: Total) -> Tensor:

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.convert.forest import Forest, Total, Tree, largest, probabilities
+from models.convert.forest import Forest, Total, largest, probabilities
+from models.convert.layout import Tree
 from models.convert.scikit.source import trace
 from models.convert.scores import SCORES, VALUES, Outputs, Tensor, agree
 from models.convert.tflite import ConversionError, Graph

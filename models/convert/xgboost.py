@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.convert.forest import Forest, Tree, interleave, probabilities
+from models.convert.forest import Forest, probabilities
+from models.convert.layout import Tree, interleave
 from models.convert.scikit.source import trace
 from models.convert.scores import SCORES, VALUES, Outputs, Tensor
 from models.convert.tflite import ConversionError, Graph

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.convert.forest import Forest, Tree, probabilities
+from models.convert.forest import Forest, probabilities
+from models.convert.layout import Tree
 from models.convert.scikit.affine import Affine
 from models.convert.scikit.trees import absorb, tree
 from models.convert.scores import SCORES, VALUES, Outputs, Tensor

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.convert.forest import Forest, Tree, largest, ordered_values
+from models.convert.forest import Forest, largest
+from models.convert.layout import Tree, ordered_values
 from models.convert.scikit.affine import Affine
 from models.convert.scores import SCORES, VALUES, Outputs, Tensor, agree, constant
 from models.convert.tflite import ConversionError
