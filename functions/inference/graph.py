@@ -1,4 +1,4 @@
-"""What a graph holds, read through the C library: its signatures, and whether a call can be repeated."""
+"""What a graph holds, read through the C library: its signatures, and what may be relied on at each call."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ _IMPURE = frozenset({142, 143, 144, 146, 148, 149, 204})
 # state that the last call left, and the C library has no function to reset it.
 _STATEFUL = frozenset({16, 24, 27, 35, 44, 46, 52})
 
+# Ops of small graphs whose outputs' shapes follow from their inputs' shapes, whatever the values: ADD,
+# DEQUANTIZE, FULLY_CONNECTED, LOGISTIC, MUL, RELU, SOFTMAX, TANH, GATHER, SUB, DIV, EXP, CAST, MAXIMUM,
+# MINIMUM, GREATER, GREATER_EQUAL, LOG, RSQRT, SQUARE, ABS, QUANTIZE, SELECT_V2. None that takes a shape,
+# an axis or a size as a tensor: that may be computed.
+_SHAPED_BY_SHAPES = frozenset(
+    {0, 6, 9, 14, 18, 19, 25, 28, 36, 41, 42, 47, 53, 55, 57, 61, 62, 73, 76, 92, 101, 114, 123}
+)
+
 
 def read_signatures(library: Library, model: c_void_p) -> dict[str, Signature]:
     """The signatures by key, in the graph's order; RuntimeFailure where the binding can't serve one."""
@@ -36,8 +44,12 @@ def read_signatures(library: Library, model: c_void_p) -> dict[str, Signature]:
     return signatures
 
 
-def check_ops(library: Library, model: c_void_p) -> None:
-    """ImpureGraph or RuntimeFailure where a call's answer could depend on the calls before it."""
+def check_ops(library: Library, model: c_void_p) -> bool:
+    """Whether the inputs' shapes alone are sure to decide the outputs' shapes.
+
+    ImpureGraph or RuntimeFailure where a call's answer could depend on the calls before it.
+    """
+    settled = True
     subgraph, op, code = c_void_p(), c_void_p(), c_int()
     for number in range(library.number("GetNumModelSubgraphs", model)):
         library.call("GetModelSubgraph", model, number, byref(subgraph))
@@ -48,6 +60,8 @@ def check_ops(library: Library, model: c_void_p) -> None:
                 raise ImpureGraph(f"the graph keeps variables or draws random numbers (op {code.value})")
             if code.value in _STATEFUL:
                 raise RuntimeFailure(f"the graph has a fused recurrent layer (op {code.value})")
+            settled = settled and code.value in _SHAPED_BY_SHAPES
+    return settled
 
 
 def _tensors(

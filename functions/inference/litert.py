@@ -2,8 +2,9 @@
 
 It is given bytes that somebody has verified: LiteRT checks a graph's structure, but runs altered
 weights without a word. Inputs are copied into buffers that stay prepared for the shapes seen last;
-a call of a shape seen before is two C calls, whatever the number of tensors, and all that they and the
-copies need is made beforehand: for a small model Python would cost more than the graph.
+a call of a shape seen before is one C call, whatever the number of tensors, or two if only the run tells
+the outputs' shapes. All that they and the copies need is made beforehand: for a small model Python would
+cost more than the graph.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class _Buffer(NamedTuple):
     view: memoryview
 
 
+_Answer = tuple[str, str, tuple[int, ...], Callable[..., bytes]]  # a Tensor, its data still to be read
+
+
 class _Inputs(NamedTuple):
     """Buffers for one set of input shapes, in the signature's order."""
 
@@ -72,9 +76,7 @@ class _Inputs(NamedTuple):
     buffers: tuple[_Buffer, ...]
     sinks: tuple[tuple[int, memoryview], ...]  # which tensor of a call goes where
     run: Callable[[], int]
-
-
-_Answer = tuple[str, str, tuple[int, ...], Callable[..., bytes]]  # a Tensor, its data still to be read
+    answers: list[_Answer]  # what a run gives, once that is known and can't change
 
 
 class _Entry:
@@ -96,8 +98,10 @@ class _Entry:
         self.known = b""
         self.answers: list[_Answer] = []
 
-    def read_layouts(self) -> None:
-        """Keep name, type and shape of each output as `layouts` has them, and how its data is read."""
+    def read_layouts(self) -> list[_Answer]:
+        """Name, type and shape of each output as `layouts` has them, and how its data is read."""
+        if self.laid_out() == self.known:
+            return self.answers
         answers: list[_Answer] = []
         for spec, layout, buffer in zip(self.signature.outputs, self.layouts, self.outputs, strict=True):
             shape, dtype = layout.shape, spec.dtype
@@ -106,6 +110,7 @@ class _Entry:
                 raise RuntimeFailure(f"output {spec.name} has {size:,} bytes; {RESERVED:,} is the most")
             answers.append((spec.name, dtype, shape, buffer.view[:size].tobytes))
         self.answers, self.known = answers, self.laid_out()
+        return answers
 
 
 def _size(dtype: str, shape: tuple[int, ...]) -> int:
@@ -152,7 +157,7 @@ class LiteRTModel:
             self._library.call(
                 "CreateModelFromBuffer", self._library.environment, data, len(data), byref(self._model)
             )
-            check_ops(self._library, self._model)
+            self._settled = check_ops(self._library, self._model)
             self.signatures = read_signatures(self._library, self._model)
             self._compile()
             for index, (key, signature) in enumerate(self.signatures.items()):
@@ -181,13 +186,16 @@ class LiteRTModel:
                 except (TypeError, ValueError):
                     arrange(entry.signature.inputs, tensors)
                     raise
-            status = inputs.run() or entry.ask()
+            answers = inputs.answers
+            status = inputs.run() or (0 if answers else entry.ask())
             if status:
                 reason = self._library.errors(self._compiled) or "LiteRT gives no reason"
                 raise RuntimeFailure(f"the run failed: {status_name(status)}: {reason}")
-            if entry.laid_out() != entry.known:
-                entry.read_layouts()
-            return [_new(Tensor, (name, dtype, shape, read())) for name, dtype, shape, read in entry.answers]
+            if not answers:
+                answers = entry.read_layouts()
+                if self._settled:
+                    inputs.answers.extend(answers)
+            return [_new(Tensor, (name, dtype, shape, read())) for name, dtype, shape, read in answers]
 
     def close(self) -> None:
         """Free the graph and all its buffers."""
@@ -255,7 +263,7 @@ class LiteRTModel:
         sinks = tuple((place, buffer.view) for place, buffer in zip(places, buffers, strict=True))
         given, taken = (len(buffers), _handles(buffers)), (len(entry.outputs), entry.output_handles)
         run = self._library.prepared("RunCompiledModel", self._compiled, entry.index, *given, *taken)
-        return _Inputs(header, buffers, sinks, run)
+        return _Inputs(header, buffers, sinks, run, [])
 
     def _free(self, buffers: Sequence[_Buffer]) -> None:
         for buffer in buffers:
