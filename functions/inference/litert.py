@@ -13,6 +13,7 @@ import mmap
 from collections.abc import Callable, Sequence
 from ctypes import CFUNCTYPE, addressof, byref, c_char, c_void_p, create_string_buffer
 from threading import Lock
+from time import perf_counter_ns
 
 from functions.inference.graph import check_ops, read_signatures
 from functions.inference.library import (
@@ -40,6 +41,8 @@ _OVERREAD = 16
 # know an output's size before it writes it, and XNNPACK wrote past a buffer that was made to measure.
 RESERVED = 64 << 20
 _NORESERVE = 0x4000
+# A run under this keeps the GIL: a busy thread that lets go of it pays more than that to get it back.
+SHORT_NS = 50_000
 
 _CPU_OPTIONS, _RUNTIME_OPTIONS = b"xnnpack", b"runtime_options_string"
 # What Tensor(…) does, without the constructor in Python between.
@@ -76,6 +79,8 @@ class _Inputs(NamedTuple):
     buffers: tuple[_Buffer, ...]
     sinks: tuple[tuple[int, memoryview], ...]  # which tensor of a call goes where
     run: Callable[[], int]
+    run_short: Callable[[], int]  # the same, keeping the GIL
+    spent: list[int]  # nanoseconds of the last run
     answers: list[_Answer]  # what a run gives, once that is known and can't change
 
 
@@ -92,7 +97,7 @@ class _Entry:
         self.output_handles = _handles(self.outputs)
         layouts = self.layouts = (Layout * count)()
         self.ask = library.prepared(
-            "GetCompiledModelOutputTensorLayouts", compiled, index, count, layouts, False
+            "GetCompiledModelOutputTensorLayouts", compiled, index, count, layouts, False, keeps_gil=True
         )
         self.laid_out = memoryview(layouts).cast("B").tobytes
         self.known = b""
@@ -187,7 +192,10 @@ class LiteRTModel:
                     arrange(entry.signature.inputs, tensors)
                     raise
             answers = inputs.answers
-            status = inputs.run() or (0 if answers else entry.ask())
+            began = perf_counter_ns()
+            status = (inputs.run_short if inputs.spent[0] < SHORT_NS else inputs.run)()
+            inputs.spent[0] = perf_counter_ns() - began
+            status = status or (0 if answers else entry.ask())
             if status:
                 reason = self._library.errors(self._compiled) or "LiteRT gives no reason"
                 raise RuntimeFailure(f"the run failed: {status_name(status)}: {reason}")
@@ -262,8 +270,13 @@ class LiteRTModel:
         places = [names.index(tensor.name) for tensor in ordered]
         sinks = tuple((place, buffer.view) for place, buffer in zip(places, buffers, strict=True))
         given, taken = (len(buffers), _handles(buffers)), (len(entry.outputs), entry.output_handles)
-        run = self._library.prepared("RunCompiledModel", self._compiled, entry.index, *given, *taken)
-        return _Inputs(header, buffers, sinks, run, [])
+        run, run_short = (
+            self._library.prepared(
+                "RunCompiledModel", self._compiled, entry.index, *given, *taken, keeps_gil=keeps
+            )
+            for keeps in (False, True)
+        )
+        return _Inputs(header, buffers, sinks, run, run_short, [SHORT_NS], [])
 
     def _free(self, buffers: Sequence[_Buffer]) -> None:
         for buffer in buffers:
