@@ -13,42 +13,47 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple, Protocol
 else:
     from collections import _tuplegetter  # the C descriptor that namedtuple's own fields are
-    from operator import itemgetter
 
     Any = object
 
     class Protocol:
         """A base that says nothing."""
 
+    _new = tuple.__new__
+
+    # Constructors by the number of fields (a class with more needs one more line here), ready-made: `_Named`
+    # puts in the fields' names. So it is Python itself that takes arguments by place, by name or by default.
+    _CONSTRUCTORS = (
+        lambda cls: _new(cls, ()),
+        lambda cls, a: _new(cls, (a,)),
+        lambda cls, a, b: _new(cls, (a, b)),
+        lambda cls, a, b, c: _new(cls, (a, b, c)),
+        lambda cls, a, b, c, d: _new(cls, (a, b, c, d)),
+        lambda cls, a, b, c, d, e: _new(cls, (a, b, c, d, e)),
+        lambda cls, a, b, c, d, e, f: _new(cls, (a, b, c, d, e, f)),
+        lambda cls, a, b, c, d, e, f, g: _new(cls, (a, b, c, d, e, f, g)),
+        lambda cls, a, b, c, d, e, f, g, h: _new(cls, (a, b, c, d, e, f, g, h)),
+        lambda cls, a, b, c, d, e, f, g, h, i: _new(cls, (a, b, c, d, e, f, g, h, i)),
+        lambda cls, a, b, c, d, e, f, g, h, i, j: _new(cls, (a, b, c, d, e, f, g, h, i, j)),
+        lambda cls, a, b, c, d, e, f, g, h, i, j, k: _new(cls, (a, b, c, d, e, f, g, h, i, j, k)),
+        lambda cls, a, b, c, d, e, f, g, h, i, j, k, m: _new(cls, (a, b, c, d, e, f, g, h, i, j, k, m)),
+        lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n: _new(cls, (a, b, c, d, e, f, g, h, i, j, k, m, n)),
+        lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o: _new(
+            cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o)
+        ),
+        lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p: _new(
+            cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p)
+        ),
+        lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q: _new(
+            cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q)
+        ),
+    )
+    _Function = type(_CONSTRUCTORS[0])
+
     class _Tuple(tuple):
         __slots__ = ()
         _fields = ()
         _field_defaults = {}  # noqa: RUF012  as collections.namedtuple has it
-
-        def __new__(cls, *values, **named):
-            if named or len(values) != len(cls._fields):
-                try:
-                    complete = not values and len(named) == len(cls._fields)
-                    values = cls._all(named) if complete else cls._complete(values, named)
-                except KeyError:
-                    values = cls._complete(values, named)
-            return tuple.__new__(cls, values)
-
-        @staticmethod
-        def _all(named):
-            raise KeyError(named)
-
-        @classmethod
-        def _complete(cls, values, named):
-            given = dict(zip(cls._fields, values, strict=False))
-            wrong = sorted((named.keys() & given.keys()) | (named.keys() - set(cls._fields)))
-            if wrong or len(values) > len(cls._fields):
-                came = f"{', '.join(wrong)} besides" if wrong else "more came than"
-                raise TypeError(f"{cls.__name__}() takes {', '.join(cls._fields)}, each once: {came} these")
-            given = {**cls._field_defaults, **given, **named}
-            if missing := [name for name in cls._fields if name not in given]:
-                raise TypeError(f"{cls.__name__}() needs {', '.join(missing)} too")
-            return [given[name] for name in cls._fields]
 
         @classmethod
         def _make(cls, values):
@@ -79,9 +84,14 @@ else:
             fields = tuple(body.get("__annotations__", ()))
             defaults = {field: body[field] for field in fields if field in body}
             getters = {field: _tuplegetter(place, None) for place, field in enumerate(fields)}
-            own = {"_fields": fields, "_field_defaults": defaults, "__match_args__": fields, "__slots__": ()}
-            if len(fields) > 1:
-                own["_all"] = itemgetter(*fields)  # all fields by name, taken at once
+            code = _CONSTRUCTORS[len(fields)].__code__.replace(co_varnames=("cls", *fields))
+            own = {
+                "_fields": fields,
+                "_field_defaults": defaults,
+                "__match_args__": fields,
+                "__slots__": (),
+                "__new__": _Function(code, globals(), "__new__", tuple(defaults.values())),
+            }
             return type(name, (_Tuple,), {**body, **own, **getters})
 
     class NamedTuple(metaclass=_Named):

@@ -1,8 +1,9 @@
 """AWS Signature Version 4: JSON calls (DynamoDB) with all that can be kept prepared, and S3 requests.
 
 docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. A signing key lasts
-a UTC day; a request's head and canonical form, but for the body's hash, last a second. So a call
-within the second costs two hashes and one HMAC. Signatures equal botocore's.
+a UTC day; a request's head and canonical form, but for the body's hash, last a second, and are hashed
+already. So a call within the second costs the hash of its body and three that go on from a copy.
+Signatures equal botocore's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from time import gmtime, strftime, time
 
 from functions.aws.credentials import Credentials
 from models.digests import hmac_digest, sha256
-from models.typed import NamedTuple
+from models.typed import Any, NamedTuple
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -20,6 +21,8 @@ JSON_TYPE = "application/x-amz-json-1.%d"
 JSON_VERSION = {"dynamodb": 0}  # of the protocol; the other services that we call have 1
 # Proxies may change these on the way, so botocore and we leave them out of the signature.
 NEVER_SIGNED = ("expect", "transfer-encoding", "user-agent", "x-amzn-trace-id")
+_BLOCK = 64  # bytes that SHA-256 takes at a time; a signing key is 32
+_INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -34,11 +37,16 @@ class _Moment(NamedTuple):
 
 
 class _Post(NamedTuple):
-    """A JSON call of one operation, prepared up to its body."""
+    """A JSON call of one operation, prepared up to its body: three SHA-256 that go on from copies.
+
+    `canonical` has all of the canonical request but its payload's hash; `inner` and `outer` are the two of
+    HMAC (RFC 2104), `inner` with all that is signed but the canonical request's hash.
+    """
 
     moment: _Moment
-    canonical: bytes
-    to_sign: bytes
+    canonical: Any
+    inner: Any
+    outer: Any
     head: bytes
 
 
@@ -65,9 +73,12 @@ class Signer:
         post = self._posts.get(target)
         if post is None or post.moment is not moment:
             post = self._posts[target] = self._prepare(moment, target)
-        hashed = sha256(post.canonical + sha256(body).hexdigest().encode()).hexdigest()
-        signature = hmac_digest(moment.key, post.to_sign + hashed.encode(), "sha256").hex()
-        return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (post.head, signature.encode(), len(body), body)
+        canonical, inner, outer = post.canonical.copy(), post.inner.copy(), post.outer.copy()
+        canonical.update(sha256(body).hexdigest().encode())
+        inner.update(canonical.hexdigest().encode())
+        outer.update(inner.digest())
+        signature = outer.hexdigest().encode()
+        return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (post.head, signature, len(body), body)
 
     def request(
         self,
@@ -136,10 +147,13 @@ class Signer:
         signed = ";".join(named)
         canonical = "".join(f"{name}:{value}\n" for name, value in named.items())
         head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+        to_sign = f"{ALGORITHM}\n{moment.stamp}\n{moment.scope}\n".encode()
+        key = moment.key.ljust(_BLOCK, b"\0")
         return _Post(
             moment,
-            canonical=f"POST\n/\n\n{canonical}\n{signed}\n".encode(),
-            to_sign=f"{ALGORITHM}\n{moment.stamp}\n{moment.scope}\n".encode(),
+            canonical=sha256(f"POST\n/\n\n{canonical}\n{signed}\n".encode()),
+            inner=sha256(key.translate(_INNER) + to_sign),
+            outer=sha256(key.translate(_OUTER)),
             head=f"POST / HTTP/1.1\r\n{head}authorization: {_authorization(moment, signed)}".encode(),
         )
 

@@ -180,6 +180,11 @@ class Calls:
 class Call:
     """One accepted call, on its way from row to answer."""
 
+    __slots__ = (
+        *("calls", "request", "record", "way", "model", "headers", "counts", "asked", "ticket", "holds"),
+        *("inference_us", "_outcome", "_lost", "_tensors", "_outputs", "_failure"),
+    )
+
     def __init__(
         self,
         calls: Calls,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
+from functools import lru_cache
 
 from functions.calls.dialect import HEADERS, Request
 from functions.calls.problems import Response
@@ -17,7 +18,6 @@ from models.typed import Any
 # A function's answer may have 6 MB as JSON, in which a quote takes two bytes; base64 takes a third more.
 MAX_TEXT = 2 * 1024 * 1024
 TEXT = ("application/json", "application/problem+json")
-_LENGTHS = frozenset(map(len, HEADERS))  # of the twenty headers that come, few have to be looked at
 
 
 def request_of(event: Mapping[str, Any]) -> Request:
@@ -28,11 +28,17 @@ def request_of(event: Mapping[str, Any]) -> Request:
     return Request(
         method=event["httpMethod"],
         path=event["path"],
-        headers={name.lower(): given[name] for name in given if len(name) in _LENGTHS},
+        headers={name: given[as_sent] for name, as_sent in _read_of(tuple(given))},
         body=a2b_base64(body) if event.get("isBase64Encoded") else body.encode(),
         attempt_id=context["extendedRequestId"],
         time_ms=context["requestTimeEpoch"],
     )
+
+
+@lru_cache(maxsize=64)  # a client sends the same names each time, and the gateway adds its own
+def _read_of(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Of the twenty headers that come those that are read, in lower case and as they were sent."""
+    return [(name.lower(), name) for name in names if name.lower() in HEADERS]
 
 
 def key_of(event: Mapping[str, Any]) -> str:

@@ -34,7 +34,12 @@ _NUMBERS = frozenset((int, float))
 def parse_json(data: bytes) -> Any:
     """Parse UTF-8 JSON strictly: ValueError for NaN, Infinity, bad UTF-8 or absurd nesting."""
     try:
-        return _DECODER.decode(data.decode())
+        text = data.decode()
+        try:
+            document, end = _SCAN(text, 0)  # what decode() does between two searches for blanks
+        except StopIteration:
+            return _DECODER.decode(text)
+        return _DECODER.decode(text) if text[end:].strip(_BLANKS) else document
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -46,6 +51,8 @@ def _refuse_constant(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_SCAN = _DECODER.scan_once  # type: ignore[attr-defined]
+_BLANKS = " \t\n\r"
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _PIECES = c_make_encoder and c_make_encoder(
     None, _ENCODER.default, encode_basestring_ascii, None, ":", ",", False, False, False
@@ -191,8 +198,9 @@ def _unfold(value: Any, shape: Sequence[int]) -> list[Any] | None:
     """Flatten lists nested as `shape`, None where they are not; by levels, so nothing recurses."""
     level = [value]
     for size in shape:
-        if not all(isinstance(item, list) and len(item) == size for item in level):
-            return None
+        for item in level:
+            if not isinstance(item, list) or len(item) != size:
+                return None
         level = list(chain.from_iterable(level))
     return level
 

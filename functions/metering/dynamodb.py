@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from json import dumps, loads
 from json.encoder import encode_basestring_ascii as quoted
 from weakref import ref
@@ -38,7 +39,10 @@ KEPT_TICKETS = 64
 NUMBERS = ("units", "bytes_in", "started_at", "revision")
 KINDS = {name: "N" if name in NUMBERS else "L" if name == "attempts" else "S" for name in UsageEvent._fields}
 FORMS = {"S": '{"S":%s}', "N": '{"N":"%d"}', "L": '{"L":[%s]}'}
-ITEM = ",".join(f'"{name}":{FORMS[kind]}' for name, kind in KINDS.items())
+_MEMBERS = [f'"{name}":{FORMS[kind]}' for name, kind in KINDS.items()]
+SAME = slice(2, 8)  # key_id, customer, plan, model, version, kind: as in the caller's last row
+SAME_MEMBERS = ",".join(_MEMBERS[SAME])
+ITEM = ",".join((*_MEMBERS[: SAME.start], "%s", *_MEMBERS[SAME.stop :]))
 ABSENT = '"ConditionExpression":"attribute_not_exists(call_id)"'
 UNMOVED = '"ConditionExpression":"revision = :seen","ExpressionAttributeValues":{":seen":{"N":"%d"}}'
 
@@ -204,12 +208,7 @@ def _item(row: UsageEvent) -> str:
     return ITEM % (
         quoted(row.call_id),
         ",".join([FORMS["S"] % quoted(attempt) for attempt in row.attempts]),
-        quoted(row.key_id),
-        quoted(row.customer),
-        quoted(row.plan),
-        quoted(row.model),
-        quoted(row.version),
-        quoted(row.kind),
+        _same(row[SAME]),
         row.units,
         row.bytes_in,
         row.started_at,
@@ -218,6 +217,11 @@ def _item(row: UsageEvent) -> str:
         row.revision,
         quoted(row.nonce),
     )
+
+
+@lru_cache(maxsize=256)
+def _same(values: tuple[str, ...]) -> str:
+    return SAME_MEMBERS % tuple(map(quoted, values))
 
 
 def stored_of(answer: dict[str, Any]) -> Stored | None:
