@@ -25,13 +25,16 @@ def request_of(event: Mapping[str, Any]) -> Request:
     context = event["requestContext"]
     body = event.get("body") or ""
     given = event.get("headers") or {}
+    headers = {name: given[as_sent] for name, as_sent in _read_of(tuple(given))}
+    content = a2b_base64(body) if event.get("isBase64Encoded") else body.encode()
+    # By place: a tuple's fields by name would cost a dict on each call.
     return Request(
-        method=event["httpMethod"],
-        path=event["path"],
-        headers={name: given[as_sent] for name, as_sent in _read_of(tuple(given))},
-        body=a2b_base64(body) if event.get("isBase64Encoded") else body.encode(),
-        attempt_id=context["extendedRequestId"],
-        time_ms=context["requestTimeEpoch"],
+        event["httpMethod"],
+        event["path"],
+        headers,
+        content,
+        context["extendedRequestId"],
+        context["requestTimeEpoch"],
     )
 
 

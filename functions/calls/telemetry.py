@@ -10,8 +10,6 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as quoted
 from resource import RUSAGE_SELF, getrusage
 
-from models.typed import NamedTuple
-
 NAMESPACE = "Payphone"
 METRICS = {
     "calls": "Count",
@@ -30,49 +28,48 @@ _LINE = (
 )
 
 
-class Said(NamedTuple):
-    """One call. `request_id` may be the caller's own; `units` is 0 where the input was not read.
-
-    `billed` is whether this very attempt was; `inference_us` and `total_us` are microseconds.
-    """
-
-    time_ms: int
-    status: int
-    call_id: str
-    attempt_id: str
-    request_id: str
-    key_id: str
-    units: int
-    billed: bool
-    inference_us: int
-    total_us: int
-    bytes_out: int
-    cold: bool
-
-
 class Telemetry:
     """The lines of one function."""
 
     def __init__(self, stage: str, model: str, version: str) -> None:
         self._names = (quoted(stage), quoted(model), quoted(version))
 
-    def line(self, said: Said) -> bytes:
-        """The line, with its end. `failed` counts what is our fault."""
+    def line(
+        self,
+        *,
+        time_ms: int,
+        status: int,
+        call_id: str,
+        attempt_id: str,
+        request_id: str,
+        key_id: str,
+        units: int,
+        billed: bool,
+        inference_us: int,
+        total_us: int,
+        bytes_out: int,
+        cold: bool,
+    ) -> bytes:
+        """The line of one call, with its end. `failed` counts what is our fault.
+
+        `request_id` may be the caller's own; `units` is 0 where the input was not read; `billed` is whether
+        this very attempt was; `inference_us` and `total_us` are microseconds.
+        """
         text = _LINE % (
-            said.time_ms,
+            time_ms,
             *self._names,
-            said.billed,
-            said.status >= 500,
-            said.inference_us,
-            said.total_us,
-            said.status,
-            quoted(said.call_id),
-            quoted(said.attempt_id),
-            quoted(said.request_id),
-            quoted(said.key_id),
-            said.units,
-            said.bytes_out,
+            billed,
+            status >= 500,
+            inference_us,
+            total_us,
+            status,
+            quoted(call_id),
+            quoted(attempt_id),
+            quoted(request_id),
+            quoted(key_id),
+            units,
+            bytes_out,
             getrusage(RUSAGE_SELF).ru_maxrss // 1024,
-            "true" if said.cold else "false",
+            "true" if cold else "false",
         )
         return text.encode()

@@ -24,7 +24,7 @@ from functions.calls.core import MAX_BODY, Call, Calls, Model, access_unavailabl
 from functions.calls.dialect import Request
 from functions.calls.gateway import key_of, reply, request_of
 from functions.calls.problems import Response
-from functions.calls.telemetry import Said, Telemetry
+from functions.calls.telemetry import Telemetry
 from functions.inference import artifact
 from functions.metering.dynamodb import DynamoDbLedger
 from models.typed import Any
@@ -68,7 +68,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     request = request_of(event)
     record, call, response = _answer(request, key_of(event))
     asked = getattr(call, "asked", None)
-    said = Said(
+    line = _telemetry.line(
         time_ms=request.time_ms,
         status=response.status,
         call_id=response.headers.get("payphone-call-id", ""),
@@ -84,7 +84,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     )
     _cold = False
     try:  # noqa: SIM105  suppress() is two calls more, on each call
-        os.write(1, _telemetry.line(said))
+        os.write(1, line)
     except OSError:
         pass  # an answer that was billed leaves, logged or not
     return reply(response)
