@@ -7,13 +7,16 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
-
-from cryptography.fernet import Fernet
+from typing import TYPE_CHECKING
 
 from functions.sqlite import connect
 from functions.webhooks.outbox import WAITING, Delivery, Endpoint, Message
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 BATCH = 100
 SCHEMA = (
@@ -128,16 +131,24 @@ class FileVault:
     """
 
     def __init__(self, key_file: Path) -> None:
+        """Nothing is read, nor made, until there is a secret to keep or to reveal."""
+        self._key_file = key_file
+
+    @cached_property
+    def _fernet(self) -> Fernet:
         """Make the key if there is none."""
-        if not key_file.exists():
-            key_file.parent.mkdir(parents=True, exist_ok=True)
-            made = key_file.with_suffix(f".{os.getpid()}")
+        from cryptography.fernet import Fernet  # a server without webhooks has no use for it
+
+        file = self._key_file
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            made = file.with_suffix(f".{os.getpid()}")
             made.touch(0o600)
             made.write_bytes(Fernet.generate_key())
             with suppress(FileExistsError):
-                os.link(made, key_file)  # whole or not at all, and the first of two processes wins
+                os.link(made, file)  # whole or not at all, and the first of two processes wins
             made.unlink()
-        self._fernet = Fernet(key_file.read_bytes())
+        return Fernet(file.read_bytes())
 
     def keep(self, name: str, secret: str) -> str:
         """Encrypt it."""
