@@ -106,6 +106,8 @@ TREES = {
     "histogram-cancer": HistGradientBoostingClassifier(max_iter=20),
     "histogram-iris": HistGradientBoostingClassifier(max_iter=20),
     "histogram-cancer-holes": HistGradientBoostingClassifier(max_iter=20),
+    "histogram-shallow-cancer-holes": HistGradientBoostingClassifier(max_iter=10, max_depth=3),
+    "histogram-shallow-iris-holes": HistGradientBoostingClassifier(max_iter=10, max_depth=2),
     "scaled-forest-cancer": scaled(RandomForestClassifier(10, random_state=0)),
     "ranged-histogram-cancer": make_pipeline(MinMaxScaler(), HistGradientBoostingClassifier(max_iter=10)),
     "tree-values-diabetes": DecisionTreeRegressor(max_depth=6, random_state=0),
@@ -116,6 +118,7 @@ TREES = {
 }
 SMOOTH = {
     "logistic-cancer": scaled(LogisticRegression()),
+    "logistic-through-zero-cancer": LogisticRegression(fit_intercept=False, max_iter=200),
     "logistic-digits": LogisticRegression(max_iter=200),
     "ridge-labels-digits": RidgeClassifier(),
     "sgd-log-cancer": make_pipeline(MinMaxScaler(), SGDClassifier(loss="log_loss", random_state=0)),

@@ -28,6 +28,8 @@ TREES = [
     "histogram-cancer",
     "histogram-iris",
     "histogram-cancer-holes",
+    "histogram-shallow-cancer-holes",
+    "histogram-shallow-iris-holes",
     "scaled-forest-cancer",
     "ranged-histogram-cancer",
     "tree-values-diabetes",
@@ -38,6 +40,7 @@ TREES = [
 ]
 SMOOTH = [
     "logistic-cancer",
+    "logistic-through-zero-cancer",
     "logistic-digits",
     "ridge-labels-digits",
     "sgd-log-cancer",
@@ -209,6 +212,13 @@ def test_smooth_models_hold_away_from_the_data(converted: Callable[[str], Any], 
     decided = (gap > 1e-6 * (1 + np.abs(margin).max())) | (gap == 0)
     assert decided.mean() > 0.95
     assert (model.labels(rows) == model.source.predict(exact))[decided].all()
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e-20, 1e-35])
+def test_a_margin_near_zero_keeps_its_side(converted: Callable[[str], Any], factor: float) -> None:
+    """Float32 probabilities alone would be 0.5 twice, which is the first class."""
+    model = converted("logistic-through-zero-cancer")
+    agrees(model, (model.rows * factor).astype("float32"))
 
 
 def test_ties_go_to_the_first_class(converted: Callable[[str], Any]) -> None:
