@@ -62,8 +62,8 @@ def test_a_hard_quota_holds_and_webhooks_are_told(cloud, customer):
         assert [cloud.predict(caller).status_code for _ in range(5)] == [200] * 4 + [429]
         (limit,) = caller.get("/v1/wallet").json()["limits"]
         assert (limit["limit"], limit["most"], limit["left"]) == ("quota", "4", "0")
-    functions = cloud.client("lambda").list_functions()["Functions"]
-    (notify,) = [f["FunctionName"] for f in functions if f["Handler"].endswith("notify.handler")]
+    functions = [f["FunctionName"] for f in cloud.client("lambda").list_functions()["Functions"]]
+    (notify,) = [name for name in functions if name.startswith(f"payphone-{cloud.stage}-billing-Notify")]
     answer = json.load(cloud.client("lambda").invoke(FunctionName=notify, Payload=b"{}")["Payload"])
     assert (answer["new"], answer["delivered"]) == (3, 0)
     listed = cloud.run("webhook", "list", "--stage", cloud.stage)

@@ -31,7 +31,8 @@ def moto():
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
         ssm = boto3.client("ssm", REGION, endpoint_url=url)
-        ssm.put_parameter(Name="/first", Value="x", Type="String")  # which moto takes seconds for
+        # Its first one takes moto seconds. All of a process's moto servers share what they hold.
+        ssm.put_parameter(Name="/first", Value="x", Type="String", Overwrite=True)
     yield "http://{}:{}".format(*server.get_host_and_port())
     server.stop()
 
