@@ -29,6 +29,7 @@ catalog: $(VENV)/train.done
 	@$(BIN)/payphone model catalog --page docs/catalog.md --json
 
 bench: $(VENV)/dev.done
+	@command -v wrk >/dev/null || apt-get install --yes --quiet wrk
 	$(BIN)/python -m tests.benchmarks.run
 
 spark: $(VENV)/dev.done

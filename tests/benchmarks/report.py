@@ -19,7 +19,7 @@ from tests.benchmarks.part import Part, Table
 NAMED = {
     *("ai-edge-litert", "aws-lambda-powertools", "awslambdaric", "bentoml", "boto3", "fastapi", "httptools"),
     *("keras", "litserve", "mangum", "mlserver", "numpy", "onnxruntime", "pydantic", "scikit-learn"),
-    *("tensorflow", "tensorflow-cpu", "uvicorn", "uvloop"),
+    *("skl2onnx", "tensorflow", "tensorflow-cpu", "torch", "uvicorn", "uvloop"),
 }
 LIMITS = """\
 - Nothing here ran on AWS or on an ARM processor. Lambda gives a function of less than 1,769 MB a part of
