@@ -45,6 +45,23 @@ CALLS = {
 }
 
 
+def binary(text, *, size=None, answer):
+    """A V2 call with a binary tensor, and how many of its bytes are JSON; its answer binary or not."""
+    tail = len(text.encode()).to_bytes(4, "little") + text.encode()
+    tensor = {key: value for key, value in TENSOR.items() if key != "data"}
+    tensor["parameters"] = {"binary_data_size": len(tail) if size is None else size}
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": answer}}).encode()
+    return head + tail, len(head)
+
+
+BINARY = {
+    "binary in, JSON out": binary(REVIEW, answer=False),
+    "binary in and out": binary(REVIEW, answer=True),
+    "a tail that is too short": binary(REVIEW, size=9_999, answer=True),
+    "a head beyond the end": (binary(REVIEW, answer=True)[0], 9_999),
+}
+
+
 @pytest.fixture(scope="module")
 def local(cloud, make_server):
     """A local server with the models and the settings of the stage."""
@@ -93,6 +110,28 @@ def test_an_answer(both, name):
         for client in both[keyed]
     )
     assert plain(there, differing) == plain(here, differing)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_binary_answer(both, name):
+    body, head = BINARY[name]
+    sent = {"content-type": "application/octet-stream", "inference-header-content-length": str(head)}
+    here, there = (client.post(INFER, content=body, headers=sent) for client in both[True])
+    if name != "binary in and out":
+        assert plain(there, ()) == plain(here, ())
+        return
+    assert cut(there) == cut(here)
+    assert cut(here)[3].startswith(b"\x08\0\0\0positive")
+
+
+def cut(answer):
+    """A binary answer without what is its own: status, headers, JSON, the bytes behind it."""
+    length = "inference-header-content-length"
+    own = IDS | GATEWAYS | {length}
+    size = int(answer.headers[length])
+    head, tail = answer.content[:size], answer.content[size:]
+    headers = {name: value for name, value in answer.headers.items() if name not in own}
+    return answer.status_code, headers, json.loads(head) | {"id": "", "parameters": {}}, tail
 
 
 def test_the_same_calls_make_the_same_invoice_to_the_cent(cloud, local):
