@@ -56,7 +56,8 @@ def test_a_replay_is_answered_from_an_empty_wallet(cloud, customer, client):
 
 def test_a_hard_quota_holds_and_webhooks_are_told(cloud, customer):
     key = cloud.issue("counted", customer)["key"]
-    added = cloud.run("webhook", "add", "https://hooks.invalid/payphone", "--stage", cloud.stage)
+    hook = ("webhook", "add", "https://hooks.invalid/payphone", "--customer", customer)
+    added = cloud.run(*hook, "--stage", cloud.stage)
     assert added["secret"].startswith("whsec_")
     with cloud.http(key) as caller:
         assert [cloud.predict(caller).status_code for _ in range(5)] == [200] * 4 + [429]
@@ -65,7 +66,8 @@ def test_a_hard_quota_holds_and_webhooks_are_told(cloud, customer):
     functions = [f["FunctionName"] for f in cloud.client("lambda").list_functions()["Functions"]]
     (notify,) = [name for name in functions if name.startswith(f"payphone-{cloud.stage}-billing-Notify")]
     answer = json.load(cloud.client("lambda").invoke(FunctionName=notify, Payload=b"{}")["Payload"])
-    assert (answer["new"], answer["delivered"]) == (3, 0)
+    assert answer["new"] >= 3  # other tests' customers have used up their quotas on this stage, too
+    assert answer["delivered"] == 0
     listed = cloud.run("webhook", "list", "--stage", cloud.stage)
     assert [(each["state"], each["attempts"]) for each in listed["deliveries"]] == [("waiting", 1)] * 3
     assert all("resolved" in each["said"] for each in listed["deliveries"])
