@@ -98,4 +98,4 @@ else:
         """The base of classes of tuples whose fields have names and types, as `typing.NamedTuple` is."""
 
 
-__all__ = ["Any", "NamedTuple", "Protocol"]
+__all__ = ["TYPE_CHECKING", "Any", "NamedTuple", "Protocol"]

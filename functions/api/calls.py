@@ -20,8 +20,7 @@ from functions.api.schemas import (
     PredictRequest,
     PredictResponse,
 )
-from functions.calls.core import model_not_found
-from functions.calls.problems import KINDS
+from functions.calls.problems import KINDS, model_not_found
 
 router = APIRouter()
 

@@ -11,8 +11,8 @@ from fastapi import Request
 from functions.access.keys import KeyRecord
 from functions.billing.books import Books
 from functions.billing.plans import PlanBook
-from functions.calls.core import Limits
 from functions.calls.dialect import ModelView
+from functions.calls.limits import Limits
 from functions.metering.accounts import Accounts
 from functions.metering.proofs import Proofs
 from functions.metering.usage import UsageReader

@@ -20,8 +20,7 @@ from functions.billing.books import ClosedPast
 from functions.billing.exports.page import page
 from functions.billing.exports.tables import charges_csv
 from functions.billing.invoices import Held, Invoice, draft_invoices, plans_held
-from functions.calls.core import access_unavailable
-from functions.calls.problems import Problem
+from functions.calls.problems import Problem, access_unavailable
 
 router = APIRouter(tags=["invoices"])
 

@@ -8,7 +8,7 @@ from functions.access.keys import LookupUnavailable
 from functions.api.caller import Caller, Parts
 from functions.api.problems import documented
 from functions.api.schemas import Key, KeyList
-from functions.calls.core import access_unavailable
+from functions.calls.problems import access_unavailable
 
 router = APIRouter(tags=["keys"])
 

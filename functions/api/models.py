@@ -10,9 +10,8 @@ from functions.api.context import Context
 from functions.api.problems import documented
 from functions.api.schemas import ModelDetail, ModelList, ModelSummary, Price, Tensor
 from functions.billing.amounts import decimal_text
-from functions.calls.core import model_not_found
 from functions.calls.dialect import ModelView
-from functions.calls.problems import Problem
+from functions.calls.problems import Problem, model_not_found
 from functions.calls.v2 import model_metadata
 
 router = APIRouter(tags=["models"])

@@ -11,8 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from functions.billing.plans import UnknownPlan
-from functions.calls.core import internal
-from functions.calls.problems import CONTENT_TYPE, KINDS, Problem
+from functions.calls.problems import CONTENT_TYPE, KINDS, Problem, internal
 from functions.metering.ledger import LedgerUnavailable
 
 log = logging.getLogger("payphone.api")

@@ -11,20 +11,26 @@ three steps and adds no behaviour. Standard library and our own modules only.
 from __future__ import annotations
 
 import logging
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from os import urandom
 from time import perf_counter_ns
 
 from functions.access.keys import KeyRecord
-from functions.calls import v2
-from functions.calls.dialect import HEADER_LENGTH, JSON, Asked, ModelView, Receipt, Request
-from functions.calls.problems import Problem, Response
+from functions.calls import problems, v2
+from functions.calls.dialect import JSON, Asked, ModelView, Receipt, Request
+from functions.calls.problems import (
+    MAX_BODY,
+    Problem,
+    Response,
+    access_unavailable,
+    too_large,
+    unauthenticated,
+)
 from functions.calls.routes import PREDICT, Route, route
 from functions.inference.answers import UnusableScores
-from functions.inference.codec import encode_json
 from functions.metering.canonical import receipt_of
-from functions.metering.event import LIVE, UsageEvent, call_identity, fingerprint
+from functions.metering.event import LIVE, UsageEvent, call_identity
 from functions.metering.ledger import (
     Billed,
     Insufficient,
@@ -36,13 +42,26 @@ from functions.metering.ledger import (
     Ticket,
 )
 from functions.preprocess.tensors import InputError, Tensor
-from models.typed import Protocol
+from models.typed import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from functions.calls.limits import Limits
+
+# What whoever serves calls needs besides.
+__all__ = [
+    "MAX_BODY",
+    "Call",
+    "Calls",
+    "Model",
+    "Models",
+    "access_unavailable",
+    "too_large",
+    "unauthenticated",
+]
 
 log = logging.getLogger("payphone.calls")
 
-MAX_BODY = 4 * 1024 * 1024  # Lambda takes 6 MB, less what base64 adds; the same everywhere
 MAX_ANSWER = 4 * 1024 * 1024
-MAX_IDEMPOTENCY_KEY = 255
 
 
 class Model(ModelView, Protocol):
@@ -62,36 +81,6 @@ class Models(Protocol):
         """The live version, or None if there is no such model; Problem if it is out of service."""
 
 
-class Verdict(Protocol):
-    """What limits say of a call; functions/access/limits.py has the real one."""
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the call may go on."""
-
-    @property
-    def limit(self) -> str:
-        """Which limit was hit: "throttle" or "quota"."""
-
-    @property
-    def retry_after(self) -> int:
-        """Seconds until it is worth trying again."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, str]]:
-        """Headers that tell the caller, allowed or not."""
-
-
-class Limits(Protocol):
-    """Throttle and quota, where they are ours to hold (in the cloud the gateway holds them)."""
-
-    def admit(self, record: KeyRecord, now_ms: int, *, counts: bool) -> Verdict:
-        """Throttle a request, and count it against its customer's quota if it `counts`."""
-
-    def release(self, record: KeyRecord, admitted_at: int) -> None:
-        """Give an unbilled call back to the quota."""
-
-
 class Calls:
     """Answers calls to the models it is given, and writes each to the ledger it is given."""
 
@@ -99,6 +88,11 @@ class Calls:
         self.models = models
         self.ledger = ledger
         self.limits = limits
+        self._admit: Callable[..., dict[str, str]] | None = None
+        if limits is not None:  # in the cloud the gateway holds them
+            from functions.calls.limits import admit
+
+            self._admit = partial(admit, limits)
 
     def answer(self, request: Request, record: KeyRecord | None) -> Response:
         """Do all three steps in one thread, waiting for the row where need be."""
@@ -126,9 +120,10 @@ class Calls:
                 raise unauthenticated()
             model = self._find(way, record)
             counts = way.action == PREDICT and not self._is_paid(request, record)
-            headers = admit(self.limits, record, request.time_ms, counts=counts)
+            headers = self._admit(record, request.time_ms, counts=counts) if self._admit else {}
             if way.action != PREDICT:
-                return self._describe(way, model, request, headers)
+                headers |= {"content-type": JSON, "x-request-id": request.attempt_id}
+                return Response(200, headers, v2.describe(way.action, model))
             call = Call(self, request, record, way, model, headers, counts)
             call.start()
             return call
@@ -137,9 +132,9 @@ class Calls:
         except InputError as error:
             return self._refuse(Problem("invalid-input", f"{error}."), request, is_v2, call)
         except LedgerUnavailable:
-            return self._refuse(unrecorded(), request, is_v2, call)
+            return self._refuse(problems.unrecorded(), request, is_v2, call)
         except Exception as error:
-            return self._refuse(internal(error), request, is_v2, call)
+            return self._refuse(problems.internal(error), request, is_v2, call)
 
     def _refuse(self, problem: Problem, request: Request, is_v2: bool, call: Call | None) -> Response:
         if call is not None:
@@ -159,22 +154,13 @@ class Calls:
         # A model out of the key's scope looks like one that does not exist: names are not given away.
         model = self.models.get(way.model) if record.may_call(way.model) else None
         if model is None:
-            raise model_not_found()
+            raise problems.model_not_found()
         if way.version not in ("", model.manifest.version):
             live = model.manifest.version
             raise Problem(
                 "model-not-found", f"That version is not served; version {live} is.", live_version=live
             )
         return model
-
-    def _describe(self, way: Route, model: Model, request: Request, headers: dict[str, str]) -> Response:
-        document = (
-            {"name": way.model, "ready": True}
-            if way.action == "ready"
-            else v2.model_metadata(model.manifest, model.inputs)
-        )
-        headers = {**headers, "content-type": JSON, "x-request-id": request.attempt_id}
-        return Response(200, headers, encode_json(document).encode())
 
 
 class Call:
@@ -214,13 +200,18 @@ class Call:
 
     def start(self) -> None:
         """Decode, preprocess, and start to write the row: whatever is wrong with the input is said here."""
-        request, model = self.request, self.model
-        key = _idempotency_key(request)
+        request, model, record = self.request, self.model, self.record
+        key = request.headers.get("idempotency-key")
+        call_id, mark = f"gw:{request.attempt_id}", ""
+        if key is not None:
+            from functions.calls.idempotency import identify  # for those who send one
+
+            call_id, mark = identify(request, record.customer, key)
         self.asked = self.way.dialect.decode(model, request)
         self._tensors = model.prepare(self.asked.tensors)
-        manifest, record = model.manifest, self.record
+        manifest = model.manifest
         event = UsageEvent(  # in their order: names would take five times as long
-            call_identity(record.customer, request.attempt_id, key),
+            call_id,
             (request.attempt_id,),
             record.key_id,
             record.customer,
@@ -231,7 +222,7 @@ class Call:
             self.asked.units,
             len(request.body),
             request.time_ms,
-            "" if key is None else self._fingerprint(key),
+            mark,
             LIVE,
             1,
             urandom(16).hex(),
@@ -251,7 +242,7 @@ class Call:
         try:
             self._outputs = self.model.run(self._tensors)
         except Exception as error:
-            self._failure = internal(error)
+            self._failure = problems.internal(error)
         self.inference_us = (perf_counter_ns() - began) // 1000
 
     @property
@@ -266,10 +257,10 @@ class Call:
         outcome = self._await()
         if outcome is None:
             self.release()
-            return self._problem(unrecorded(), is_v2)
+            return self._problem(problems.unrecorded(), is_v2)
         if isinstance(outcome, Refused):
             self.release()
-            return self._problem(refusal(outcome.reason, request), is_v2)
+            return self._problem(problems.refusal(outcome.reason, request.attempt_id), is_v2)
         if isinstance(outcome, Insufficient):
             from functions.calls.limits import unpaid
 
@@ -284,9 +275,9 @@ class Call:
             except Problem as problem:
                 self._failure = problem
             except UnusableScores as error:
-                self._failure = internal(error)
+                self._failure = problems.internal(error)
             except Exception as error:
-                self._failure = internal(error)
+                self._failure = problems.internal(error)
         if isinstance(outcome, Billed):
             self._take_back(row)
         return self._problem(self._failure, is_v2)
@@ -330,93 +321,3 @@ class Call:
     def _problem(self, problem: Problem, is_v2: bool) -> Response:
         problem.headers = {**self.headers, **problem.headers}
         return problem.response(self.request.attempt_id, v2=is_v2)
-
-    def _fingerprint(self, key: str) -> str:
-        headers = self.request.headers
-        described = "\n".join(
-            (
-                self.request.path,
-                PREDICT,
-                headers.get("content-type", ""),
-                headers.get(HEADER_LENGTH, ""),
-            )
-        )
-        return fingerprint(key, described.encode(), self.request.body)
-
-
-def admit(limits: Limits | None, record: KeyRecord, now_ms: int, *, counts: bool) -> dict[str, str]:
-    """Take the caller's place and give the headers that say what is left; Problem if none is.
-
-    What is never billed does not `count`: it is throttled like any other, but no quota is in its way.
-    """
-    if limits is None:
-        return {}
-    verdict = limits.admit(record, now_ms, counts=counts)
-    headers = {name.lower(): value for name, value in verdict.headers}
-    if not verdict.allowed:
-        headers["retry-after"] = str(verdict.retry_after)
-        if verdict.limit == "quota":
-            raise Problem("quota-exceeded", "The plan's calls of this UTC month are used up.", headers)
-        raise Problem("throttled", f"Wait {verdict.retry_after} s, then send calls more slowly.", headers)
-    return headers
-
-
-def unauthenticated() -> Problem:
-    """No key, a wrong key, an expired and a revoked one look the same."""
-    return Problem(
-        "unauthenticated",
-        "Send a valid API key in the header x-api-key (or Authorization: Bearer).",
-        {"www-authenticate": "Bearer"},
-    )
-
-
-def too_large() -> Problem:
-    """The body is over MAX_BODY; whoever reads it says so before any key is looked at."""
-    return Problem("request-too-large", f"At most {MAX_BODY:,} bytes were expected.")
-
-
-def access_unavailable() -> Problem:
-    """The key store can't be read: nobody is let in."""
-    return Problem("access-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})
-
-
-def model_not_found() -> Problem:
-    """No such model, or none that this key may call."""
-    return Problem("model-not-found", "No such model; GET /v1/models lists those this key may call.")
-
-
-def unrecorded() -> Problem:
-    """The ledger could not make the row durable."""
-    return Problem("ledger-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})
-
-
-def refusal(reason: str, request: Request) -> Problem:
-    """Say why a repeated call is not answered."""
-    if reason == "foreign":
-        log.critical("two different calls came with the gateway id %s", request.attempt_id)
-        return unrecorded()
-    details = {
-        "mismatch": "It was used for a different request (path, content type or body).",
-        "expired": "It was first used over 24 hours ago.",
-        "exhausted": "It was replayed ten times already.",
-    }
-    return Problem(f"idempotency-key-{reason}", f"{details[reason]} Use a new key for a new call.")
-
-
-def internal(error: Exception) -> Problem:
-    """Log where it failed, without the message, which may hold the caller's data."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s\n%s", type(error).__name__, frames)
-    return Problem("internal", "Nothing was billed. If it happens again, report the x-request-id.")
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
-        raise Problem(
-            "invalid-idempotency-key",
-            f"From 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters were expected.",
-        )
-    return key

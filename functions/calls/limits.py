@@ -1,10 +1,63 @@
-"""The refusal of a call that an account can't bear: which limit it is, and what is left of it."""
+"""Limits: a caller's place in those that are ours to hold, and what a call over one of them is told.
+
+Soft ones (throttle, quota) are held by whoever serves, hard ones by accounts of the ledger. In the cloud the
+gateway holds the soft ones, so a function loads this file only for a call that an account can't bear.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from functions.access.keys import KeyRecord
 from functions.calls.problems import Problem
 from functions.metering.ledger import Insufficient
 from functions.metering.terms import QUOTA, WALLET, amount_text
+from models.typed import Protocol
+
+
+class Verdict(Protocol):
+    """What limits say of a call; functions/access/limits.py has the real one."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may go on."""
+
+    @property
+    def limit(self) -> str:
+        """Which limit was hit: "throttle" or "quota"."""
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until it is worth trying again."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Headers that tell the caller, allowed or not."""
+
+
+class Limits(Protocol):
+    """Throttle and quota, where they are ours to hold (in the cloud the gateway holds them)."""
+
+    def admit(self, record: KeyRecord, now_ms: int, *, counts: bool) -> Verdict:
+        """Throttle a request, and count it against its customer's quota if it `counts`."""
+
+    def release(self, record: KeyRecord, admitted_at: int) -> None:
+        """Give an unbilled call back to the quota."""
+
+
+def admit(limits: Limits, record: KeyRecord, now_ms: int, *, counts: bool) -> dict[str, str]:
+    """Take the caller's place and give the headers that say what is left; Problem if none is.
+
+    What is never billed does not `count`: it is throttled like any other, but no quota is in its way.
+    """
+    verdict = limits.admit(record, now_ms, counts=counts)
+    headers = {name.lower(): value for name, value in verdict.headers}
+    if not verdict.allowed:
+        headers["retry-after"] = str(verdict.retry_after)
+        if verdict.limit == "quota":
+            raise Problem("quota-exceeded", "The plan's calls of this UTC month are used up.", headers)
+        raise Problem("throttled", f"Wait {verdict.retry_after} s, then send calls more slowly.", headers)
+    return headers
 
 
 def unpaid(short: Insufficient, now_ms: int) -> Problem:

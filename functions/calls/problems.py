@@ -7,9 +7,14 @@ what to do; it never repeats the payload and, for an internal error, says nothin
 from __future__ import annotations
 
 import json
+import logging
+import traceback
 
 from models.typed import Any, NamedTuple
 
+log = logging.getLogger("payphone.calls")
+
+MAX_BODY = 4 * 1024 * 1024  # Lambda takes 6 MB, less what base64 adds; the same everywhere
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:payphone:problem:"
 
@@ -87,3 +92,52 @@ class Problem(Exception):
             document["error"] = self.detail
         headers = {"content-type": CONTENT_TYPE, "x-request-id": request_id, **self.headers}
         return Response(self.status, headers, json.dumps(document, separators=(",", ":")).encode())
+
+
+def unauthenticated() -> Problem:
+    """No key, a wrong key, an expired and a revoked one look the same."""
+    return Problem(
+        "unauthenticated",
+        "Send a valid API key in the header x-api-key (or Authorization: Bearer).",
+        {"www-authenticate": "Bearer"},
+    )
+
+
+def too_large() -> Problem:
+    """The body is over MAX_BODY; whoever reads it says so before any key is looked at."""
+    return Problem("request-too-large", f"At most {MAX_BODY:,} bytes were expected.")
+
+
+def access_unavailable() -> Problem:
+    """The key store can't be read: nobody is let in."""
+    return Problem("access-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})
+
+
+def model_not_found() -> Problem:
+    """No such model, or none that this key may call."""
+    return Problem("model-not-found", "No such model; GET /v1/models lists those this key may call.")
+
+
+def unrecorded() -> Problem:
+    """The ledger could not make the row durable."""
+    return Problem("ledger-unavailable", "Nothing was billed; try again shortly.", {"retry-after": "1"})
+
+
+def refusal(reason: str, attempt_id: str) -> Problem:
+    """Say why a repeated call is not answered."""
+    if reason == "foreign":
+        log.critical("two different calls came with the gateway id %s", attempt_id)
+        return unrecorded()
+    details = {
+        "mismatch": "It was used for a different request (path, content type or body).",
+        "expired": "It was first used over 24 hours ago.",
+        "exhausted": "It was replayed ten times already.",
+    }
+    return Problem(f"idempotency-key-{reason}", f"{details[reason]} Use a new key for a new call.")
+
+
+def internal(error: Exception) -> Problem:
+    """Log where it failed, without the message, which may hold the caller's data."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s\n%s", type(error).__name__, frames)
+    return Problem("internal", "Nothing was billed. If it happens again, report the x-request-id.")

@@ -67,6 +67,14 @@ def model_metadata(manifest: Manifest, inputs: Sequence[TensorSpec]) -> dict[str
     }
 
 
+def describe(action: str, model: ModelView) -> bytes:
+    """The answer to a question about a model: its metadata, or that it is ready."""
+    manifest = model.manifest
+    ready = {"name": manifest.name, "ready": True}
+    document = ready if action == "ready" else model_metadata(manifest, model.inputs)
+    return encode_json(document).encode()
+
+
 def decode(model: ModelView, request: Request) -> Asked:
     """Read the inputs, JSON or binary."""
     document, tail = _split(request)

@@ -17,9 +17,8 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from functions.calls.core import MAX_BODY, too_large
 from functions.calls.dialect import Request
-from functions.calls.problems import Problem, Response
+from functions.calls.problems import MAX_BODY, Problem, Response, too_large
 from functions.calls.routes import Route, route
 from functions.local.protocol import BoundedProtocol
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from functions.calls.core import MAX_BODY
-from functions.calls.problems import Problem
+from functions.calls.problems import MAX_BODY, Problem
 
 MAX_HEADER_BYTES = 10_240
 MAX_MESSAGE_BYTES = 2 * MAX_BODY  # of a request as sent: chunks have a frame each, and trailers count

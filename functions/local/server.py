@@ -20,9 +20,9 @@ from functools import partial
 from typing import Any
 
 from functions.access.keys import KeyFinder, KeyRecord, LookupUnavailable, find_presented
-from functions.calls.core import Call, Calls, access_unavailable, internal
+from functions.calls.core import Call, Calls
 from functions.calls.dialect import Request
-from functions.calls.problems import Problem, Response
+from functions.calls.problems import Problem, Response, access_unavailable, internal
 from functions.local.exchange import Exchange
 from functions.local.models import ServedModels
 from functions.metering.accesslog import AccessLog, AccessRecord
