@@ -33,6 +33,14 @@ class ModelOnAws(BaseModel):
     provisioned_concurrency: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
     """Calls at once for which it is kept started. It is paid for by the hour, called or not."""
 
+    runtime_client: Literal["payphone", "aws"] = "payphone"
+    """What asks Lambda for events: Payphone's own client, light, or AWS' (docs/hot-path.md compares them)."""
+
+    @property
+    def own_client(self) -> bool:
+        """Whether it runs under Payphone's runtime client, which can't be started from a snapshot."""
+        return self.runtime_client == "payphone" and not self.snap_start
+
     @model_validator(mode="after")
     def _possible(self) -> ModelOnAws:
         if self.snap_start and self.provisioned_concurrency:

@@ -7,12 +7,13 @@ for Lambda's limits are on that (see budget.py).
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip can hold
 REGULAR_FILE = 0o100644 << 16
+EXECUTABLE = 0o100755 << 16
 
 
 class Archive(NamedTuple):
@@ -30,7 +31,13 @@ class Archive(NamedTuple):
         return sum(self.files.values())
 
 
-def write(name: str, files: Mapping[str, bytes], folder: Path, notes: tuple[str, ...] = ()) -> Archive:
+def write(
+    name: str,
+    files: Mapping[str, bytes],
+    folder: Path,
+    notes: tuple[str, ...] = (),
+    executable: Collection[str] = (),
+) -> Archive:
     """Write `<folder>/<name>.zip`; a zip already there with the same content is not touched."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.zip"
@@ -38,7 +45,8 @@ def write(name: str, files: Mapping[str, bytes], folder: Path, notes: tuple[str,
     with zipfile.ZipFile(half, "w") as archive:
         for inside in sorted(files):
             entry = zipfile.ZipInfo(inside, EPOCH)
-            entry.external_attr, entry.create_system = REGULAR_FILE, 3
+            entry.external_attr = EXECUTABLE if inside in executable else REGULAR_FILE
+            entry.create_system = 3  # Unix, whose modes these are
             archive.writestr(entry, files[inside], zipfile.ZIP_DEFLATED, compresslevel=9)
     if path.exists() and path.read_bytes() == half.read_bytes():
         half.unlink()

@@ -4,6 +4,9 @@ Imports are followed in the source, also those inside functions, so a handler ne
 parts and drags in none of what it does not use. What the source can't tell (a module imported by a
 computed name) is refused. Imports that only a type checker sees are not followed. A package's
 `__init__.py` goes along, as Python runs it.
+
+A handler in CLIENTS gets that runtime client of ours as well, and a script that starts it: Lambda
+runs the script in place of its own client where AWS_LAMBDA_EXEC_WRAPPER names it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,22 @@ from layers.bytecode import compiled
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("functions", "models")  # infra and layers are the operator's side and never run in a function
 PLACE = "/var/task"
+CLIENTS = {"functions.handlers.predict": "functions.aws.runtime"}
+START = "start"
+WRAPPER = f"{PLACE}/{START}"
+# docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html: it is given the command that it stands in for.
+# Python's -I and -S leave out PYTHONPATH and site-packages: all that is needed lies in the zip.
+SCRIPT = """#!/bin/sh
+exec "$1" -I -S -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+from {client} import main
+def load():
+    from {handler} import handler
+    return handler
+main(load)
+' "${{0%/*}}"
+"""
 
 
 class BundleError(Exception):
@@ -26,10 +45,13 @@ class BundleError(Exception):
 
 def build(handler: str, folder: Path, python: str, root: Path = ROOT) -> Archive:
     """Write `<last part of handler>.zip` for a handler module such as `functions.handlers.predict`."""
-    found = modules(handler, root)
+    client = CLIENTS.get(handler)
+    found = modules(handler, root) | (modules(client, root) if client else {})
     files = {str(path.relative_to(root)): path.read_bytes() for path in found.values()}
     complete, notes = compiled(files, python, PLACE)
-    return write(handler.rsplit(".", 1)[-1], complete, folder, notes)
+    if client:
+        complete[START] = SCRIPT.format(client=client, handler=handler).encode()
+    return write(handler.rsplit(".", 1)[-1], complete, folder, notes, {START})
 
 
 def modules(handler: str, root: Path = ROOT, packages: Sequence[str] = OURS) -> dict[str, Path]:

@@ -7,9 +7,8 @@ standard library only, and of that only what starts fast (no dataclasses, no pat
 
 from __future__ import annotations
 
-import json
-
 from models.digests import sha256
+from models.strict_json import loads
 from models.typed import Any, NamedTuple
 
 MANIFEST_FILE = "manifest.json"
@@ -103,6 +102,8 @@ class Manifest(NamedTuple):
 
     def to_json(self) -> bytes:
         """The manifest as indented UTF-8 JSON, keys in the order of the fields."""
+        import json  # who writes one has time
+
         document = {"format": FORMAT, **_plain(self)}
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -110,7 +111,7 @@ class Manifest(NamedTuple):
 def from_json(data: bytes) -> Manifest:
     """Read a manifest; ManifestError says what was expected where it is not one."""
     try:
-        document = json.loads(data)
+        document = loads(data)
         if document["format"] != FORMAT:
             raise ManifestError(
                 f"manifest format {document['format']!r}: this Payphone reads format {FORMAT}"

@@ -14,12 +14,11 @@ everywhere that much later at most. Keys are written by `infra/cloud/keys.py`, n
 
 from __future__ import annotations
 
-from json import loads
-from json.encoder import encode_basestring_ascii as quoted
 from time import time
 
 from functions.access.keys import KeyRecord, LookupUnavailable, Plan
 from functions.aws.service import JsonService, Rejected, Unavailable
+from models.strict_json import loads, quoted
 from models.typed import Any
 
 BY_CUSTOMER = "by-customer"

@@ -9,10 +9,9 @@ issued; what is stored is its SHA-256 (a slow hash would add nothing: there is n
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Mapping
 
 from models.digests import sha256
-from models.typed import NamedTuple, Protocol
+from models.typed import Mapping, NamedTuple, Protocol
 
 PREFIX = "pp_live_"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -8,11 +8,11 @@ has boto3. Nothing here is ever logged: the repr shows the key id alone.
 
 from __future__ import annotations
 
-from json import loads
 from os import environ
 from time import monotonic, time
 
 from functions.aws.wire import Connection, ConnectionLost, Endpoint, split_url
+from models.strict_json import loads
 from models.typed import NamedTuple, Protocol
 
 CONTAINER_HOST = Endpoint("169.254.170.2", 80, tls=False)

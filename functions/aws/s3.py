@@ -10,7 +10,6 @@ S3 tells a missing object from a forbidden one only to those who may list the bu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from os import urandom
 from time import monotonic, sleep
@@ -21,6 +20,7 @@ from functions.aws.service import EXPIRED, Rejected, Unavailable, service_endpoi
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint
 from models.digests import sha256
+from models.typed import Iterable, Iterator, Mapping
 
 WINDOW = 12  # requests under way at once
 RANGE = 8 * 1024 * 1024

@@ -12,14 +12,13 @@ with expired credentials or by a clock that is off.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from json import loads
 from os import environ, urandom
 from time import monotonic, sleep, time
 
 from functions.aws.credentials import CredentialSource, CredentialsUnavailable, Identity
 from functions.aws.sigv4 import Signer
 from functions.aws.wire import Answer, Connection, ConnectionLost, Endpoint, split_url
+from models.strict_json import loads
 from models.typed import Any
 
 MAX_ATTEMPTS = 6
@@ -164,8 +163,10 @@ class Call:
             if stale is None:  # another thread was here just now
                 return True
             self._service.credentials.renounce(stale)
-            with suppress(CredentialsUnavailable):
+            try:
                 return self._service.credentials.current() != stale
+            except CredentialsUnavailable:
+                return False
         if code in MISTIMED:
             from email.utils import parsedate_to_datetime  # slow, and rarely needed
 

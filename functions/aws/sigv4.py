@@ -8,12 +8,11 @@ Signatures equal botocore's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from time import gmtime, strftime, time
 
 from functions.aws.credentials import Credentials
 from models.digests import hmac_digest, sha256
-from models.typed import Any, NamedTuple
+from models.typed import Any, Callable, Iterable, Mapping, NamedTuple
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"

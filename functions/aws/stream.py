@@ -4,7 +4,7 @@ The modules `socket` and `ssl` around them build enumerations of some 700 names 
 every cold start, and calls that cost more than the signature of a request. What protects a
 connection is in C and in OpenSSL: certificate and host name are checked unless one asks for less.
 
-Deadlines are instants of `time.monotonic()`. Looking up a host name is the one step that they don't
+Deadlines are instants of `time.monotonic()`, or NEVER. Looking up a host name is the one step that they don't
 bound: the C library has no timeout for it but its own.
 """
 
@@ -17,6 +17,7 @@ from time import monotonic
 from functions.aws.trust import trusted
 
 CHUNK = 64 * 1024
+NEVER = 1e10  # a deadline: waiting takes no system call to see whether it has passed
 
 
 class _Socket(_socket.socket):
@@ -65,6 +66,11 @@ class Stream:
         self._socket.close()
 
     def _wait_until(self, deadline: float) -> None:
+        if deadline == NEVER:
+            if self._seconds != NEVER:
+                self._seconds = NEVER
+                self._socket.settimeout(None)
+            return
         left = deadline - monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from _ssl import PROTOCOL_TLS_CLIENT, PROTO_TLSv1_2, _SSLContext, get_default_verify_paths
 from binascii import a2b_base64
-from functools import cache
 from os import R_OK, access, environ
+
+from models.functional import cache
 
 AMAZON_ROOTS = (b"Amazon Root CA", b"Starfield Services Root Certificate Authority")
 

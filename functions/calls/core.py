@@ -10,14 +10,11 @@ three steps and adds no behaviour. Standard library and our own modules only.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from functools import partial
 from os import urandom
 from time import perf_counter_ns
 
 from functions.access.keys import KeyRecord
-from functions.calls import problems, v2
+from functions.calls import log, problems, v2
 from functions.calls.dialect import JSON, Asked, ModelView, Receipt, Request
 from functions.calls.problems import (
     MAX_BODY,
@@ -42,7 +39,8 @@ from functions.metering.ledger import (
     Ticket,
 )
 from functions.preprocess.tensors import InputError, Tensor
-from models.typed import TYPE_CHECKING, Protocol
+from models.functional import partial
+from models.typed import TYPE_CHECKING, Callable, Protocol, Sequence
 
 if TYPE_CHECKING:
     from functions.calls.limits import Limits
@@ -58,8 +56,6 @@ __all__ = [
     "too_large",
     "unauthenticated",
 ]
-
-log = logging.getLogger("payphone.calls")
 
 MAX_ANSWER = 4 * 1024 * 1024
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from functions.preprocess.tensors import Tensor
 from models.manifest import Manifest, TensorSpec
-from models.typed import Any, NamedTuple, Protocol
+from models.typed import Any, Mapping, NamedTuple, Protocol, Sequence
 
 JSON = "application/json"
 HEADER_LENGTH = "inference-header-content-length"

@@ -8,12 +8,11 @@ handed on as bytes whatever the caller's Accept header says.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
-from functools import lru_cache
 
 from functions.calls.dialect import HEADERS, Request
 from functions.calls.problems import Response
-from models.typed import Any
+from models.functional import lru_cache
+from models.typed import Any, Mapping
 
 # A function's answer may have 6 MB as JSON, in which a quote takes two bytes; base64 takes a third more.
 MAX_TEXT = 2 * 1024 * 1024

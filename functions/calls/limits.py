@@ -6,13 +6,11 @@ gateway holds the soft ones, so a function loads this file only for a call that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from functions.access.keys import KeyRecord
 from functions.calls.problems import Problem
 from functions.metering.ledger import Insufficient
 from functions.metering.terms import QUOTA, WALLET, amount_text
-from models.typed import Protocol
+from models.typed import Protocol, Sequence
 
 
 class Verdict(Protocol):

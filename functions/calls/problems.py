@@ -6,13 +6,9 @@ what to do; it never repeats the payload and, for an internal error, says nothin
 
 from __future__ import annotations
 
-import json
-import logging
-import traceback
-
+from functions.calls import log
+from models.strict_json import dumps
 from models.typed import Any, NamedTuple
-
-log = logging.getLogger("payphone.calls")
 
 MAX_BODY = 4 * 1024 * 1024  # Lambda takes 6 MB, less what base64 adds; the same everywhere
 CONTENT_TYPE = "application/problem+json"
@@ -91,7 +87,7 @@ class Problem(Exception):
         if v2:
             document["error"] = self.detail
         headers = {"content-type": CONTENT_TYPE, "x-request-id": request_id, **self.headers}
-        return Response(self.status, headers, json.dumps(document, separators=(",", ":")).encode())
+        return Response(self.status, headers, dumps(document).encode())
 
 
 def unauthenticated() -> Problem:
@@ -138,6 +134,5 @@ def refusal(reason: str, attempt_id: str) -> Problem:
 
 def internal(error: Exception) -> Problem:
     """Log where it failed, without the message, which may hold the caller's data."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s\n%s", type(error).__name__, frames)
+    log.failure(error)
     return Problem("internal", "Nothing was billed. If it happens again, report the x-request-id.")

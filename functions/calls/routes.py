@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from functions.calls import v1, v2
 from functions.calls.dialect import Dialect
+from models.functional import lru_cache
 from models.typed import NamedTuple
 
 PREDICT = "predict"

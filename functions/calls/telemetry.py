@@ -7,8 +7,9 @@ also the evidence that reconciliation asks for where the access log has a gap.
 
 from __future__ import annotations
 
-from json.encoder import encode_basestring_ascii as quoted
 from resource import RUSAGE_SELF, getrusage
+
+from models.strict_json import quoted
 
 NAMESPACE = "Payphone"
 METRICS = {

@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from functions.calls.dialect import JSON, Answer, Asked, ModelView, Receipt, Request
 from functions.calls.problems import Problem
 from functions.inference.answers import predictions
-from functions.inference.codec import choose_form, encode_json, parse_json, tensors_from_instances
+from functions.inference.codec import choose_form, parse_json, tensors_from_instances
 from functions.preprocess.tensors import Tensor
+from models.strict_json import dumps
+from models.typed import Sequence
 
 MEMBERS = frozenset(("instances",))
 
@@ -52,7 +52,7 @@ def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: R
         "version": model.manifest.version,
         "usage": usage,
     }
-    return Answer({"content-type": JSON}, encode_json(document).encode())
+    return Answer({"content-type": JSON}, dumps(document).encode())
 
 
 def check_units(model: ModelView, units: int) -> None:

@@ -7,14 +7,11 @@ names follow in order. Answers go the same way when the request asks for binary 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from functions.calls.dialect import HEADER_LENGTH, JSON, Answer, Asked, ModelView, Receipt, Request
 from functions.calls.problems import Problem
 from functions.calls.v1 import check_units
 from functions.inference.answers import answer_specs, answer_tensors
 from functions.inference.codec import (
-    encode_json,
     parse_json,
     raw_of,
     tensor_from_list,
@@ -23,7 +20,8 @@ from functions.inference.codec import (
 )
 from functions.preprocess.tensors import Tensor
 from models.manifest import Manifest, TensorSpec
-from models.typed import Any, NamedTuple
+from models.strict_json import dumps
+from models.typed import Any, Mapping, NamedTuple, Sequence
 
 BINARY = "application/octet-stream"
 EXTENSIONS = ["binary_tensor_data"]
@@ -72,7 +70,7 @@ def describe(action: str, model: ModelView) -> bytes:
     manifest = model.manifest
     ready = {"name": manifest.name, "ready": True}
     document = ready if action == "ready" else model_metadata(manifest, model.inputs)
-    return encode_json(document).encode()
+    return dumps(document).encode()
 
 
 def decode(model: ModelView, request: Request) -> Asked:
@@ -125,7 +123,7 @@ def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: R
         "billed": receipt.billed,
         **({} if receipt.billed else {"billed_version": receipt.billed_version}),
     }
-    body = encode_json(document).encode()
+    body = dumps(document).encode()
     if not tail:
         return Answer({"content-type": JSON}, body)
     return Answer({"content-type": BINARY, HEADER_LENGTH: str(len(body))}, body + b"".join(tail))

@@ -12,8 +12,6 @@ import gc
 gc.disable()  # what is made while a function starts stays: looking for garbage would be a tenth of it
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
 from time import perf_counter_ns
 
 from functions import settings
@@ -27,7 +25,7 @@ from functions.calls.problems import Response
 from functions.calls.telemetry import Telemetry
 from functions.inference import artifact
 from functions.metering.dynamodb import DynamoDbLedger
-from models.typed import Any
+from models.typed import Any, Mapping
 
 LEDGER_MS = 3000  # twice over, for a void, and two look-ups: still under the function's timeout
 CONNECT_SECONDS = 2.0
@@ -55,8 +53,10 @@ _cold = True
 
 # What a snapshot holds open is dead when it is restored. Else the first call says what is wrong.
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
-    with suppress(Unavailable):
+    try:  # noqa: SIM105
         _service.connect(CONNECT_SECONDS)
+    except Unavailable:
+        pass
 gc.freeze()
 gc.enable()
 

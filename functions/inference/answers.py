@@ -5,12 +5,10 @@ A task says how scores become a label. A new task is one function and one entry 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from functions.inference.codec import nested, values_of
 from functions.preprocess.tensors import STRING, Tensor
 from models.manifest import Manifest, TensorSpec
-from models.typed import Any
+from models.typed import Any, Callable, Sequence
 
 LABEL = "label"
 DETECTION = "detection"

@@ -6,12 +6,9 @@ after one pass over its types. What does not fit is an InputError that says wher
 
 from __future__ import annotations
 
-import json
 import sys
 from array import array
-from collections.abc import Sequence
 from itertools import chain
-from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from math import isfinite
 
 from functions.preprocess.tensors import (
@@ -24,7 +21,8 @@ from functions.preprocess.tensors import (
     shape_fits,
 )
 from models.manifest import TensorSpec
-from models.typed import Any
+from models.strict_json import loads
+from models.typed import Any, Sequence
 
 assert sys.byteorder == "little", "tensors are little-endian; no platform that Payphone runs on is otherwise"
 
@@ -32,39 +30,13 @@ _NUMBERS = frozenset((int, float))
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse UTF-8 JSON strictly: ValueError for NaN, Infinity, bad UTF-8 or absurd nesting."""
+    """Parse a caller's JSON: ValueError for NaN, Infinity, bad UTF-8 or absurd nesting."""
     try:
-        text = data.decode()
-        try:
-            document, end = _SCAN(text, 0)  # what decode() does between two searches for blanks
-        except StopIteration:
-            return _DECODER.decode(text)
-        return _DECODER.decode(text) if text[end:].strip(_BLANKS) else document
+        return loads(data)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 at byte {error.start}") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_SCAN = _DECODER.scan_once  # type: ignore[attr-defined]
-_BLANKS = " \t\n\r"
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_PIECES = c_make_encoder and c_make_encoder(
-    None, _ENCODER.default, encode_basestring_ascii, None, ":", ",", False, False, False
-)
-
-
-def encode_json(document: Any) -> str:
-    """Write JSON without spaces; ValueError for NaN and Infinity. `document` must not hold itself.
-
-    JSONEncoder's own `encode` makes the encoder in C anew for each document, half of what it costs.
-    """
-    return "".join(_PIECES(document, 0)) if _PIECES else _ENCODER.encode(document)
 
 
 def choose_form(instance: Any, forms: Sequence[Sequence[TensorSpec]]) -> Sequence[TensorSpec]:

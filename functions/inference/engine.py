@@ -7,7 +7,6 @@ meters nothing: an answer and its usage row are born together in `functions/call
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 
 from functions.inference.library import LibraryError
 from functions.inference.litert import LiteRTModel
@@ -15,6 +14,7 @@ from functions.inference.runtime import ImpureGraph, Runtime, RuntimeFailure, ar
 from functions.preprocess.kinds import Preprocessor, make_preprocessor
 from functions.preprocess.tensors import ELEMENT, InputError, Tensor, element_count
 from models.manifest import Manifest, ManifestError, Signature, TensorSpec, verify
+from models.typed import Callable, Sequence
 
 PREDICT = "predict"
 

@@ -6,7 +6,6 @@ against. Imported only where one of the two is wanted: the import alone costs mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from threading import Lock
 
 import numpy as np
@@ -15,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from functions.inference.runtime import DEFAULT_SIGNATURE, RuntimeFailure, arrange
 from functions.preprocess.tensors import Tensor
 from models.manifest import DTYPES, Signature, TensorSpec
-from models.typed import Any
+from models.typed import Any, Mapping, Sequence
 
 
 class InterpreterModel:

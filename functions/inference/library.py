@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from ctypes import (
     CDLL,
     PyDLL,
@@ -26,10 +25,10 @@ from ctypes import (
     cast,
     string_at,
 )
-from functools import partial
 
 from functions.inference.runtime import RuntimeFailure
-from models.typed import Any
+from models.functional import partial
+from models.typed import Any, Callable
 
 VERSION = "2.3.0"
 LIBRARY_VARIABLE = "PAYPHONE_LITERT_LIBRARY"

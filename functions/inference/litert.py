@@ -10,9 +10,8 @@ cost more than the graph.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from _thread import allocate_lock
 from ctypes import CFUNCTYPE, addressof, byref, c_char, c_void_p, create_string_buffer
-from threading import Lock
 from time import perf_counter_ns
 
 from functions.inference.graph import check_ops, read_signatures
@@ -28,7 +27,7 @@ from functions.inference.library import (
 from functions.inference.runtime import RuntimeFailure, arrange
 from functions.preprocess.tensors import ELEMENT, Tensor, element_count
 from models.manifest import Signature, TensorSpec
-from models.typed import Any, NamedTuple
+from models.typed import Any, Callable, NamedTuple, Sequence
 
 # How many shapes of inputs stay prepared for a signature; a server sees batch 1 and a few others.
 PREPARED = 4
@@ -52,7 +51,7 @@ _keep = CFUNCTYPE(None, c_void_p)(lambda payload: None)
 _CODES = {name: code for code, name in DTYPES.items()}
 
 _libraries: dict[str, Library] = {}
-_loading = Lock()
+_loading = allocate_lock()
 
 
 def _library(path: str) -> Library:
@@ -154,7 +153,7 @@ class LiteRTModel:
         """
         self._library = _library(library or find_library())
         self._data = data  # LiteRT reads weights from these bytes as long as the model lives
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._threads = threads
         self._model, self._compiled = c_void_p(), c_void_p()
         self._entries: dict[str, _Entry] = {}

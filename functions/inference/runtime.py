@@ -6,11 +6,9 @@ else, and an input that was never set runs as zeros. So nothing reaches it unche
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from functions.preprocess.tensors import ELEMENT, InputError, Tensor, element_count, shape_fits
 from models.manifest import Signature, TensorSpec
-from models.typed import Protocol
+from models.typed import Protocol, Sequence
 
 # The key of a graph that was converted without one.
 DEFAULT_SIGNATURE = "predict"

@@ -9,12 +9,12 @@ and whoever is shown the row later can do the same with `sha256sum`:
 
 from __future__ import annotations
 
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii as quoted
 from time import gmtime, strftime
 
 from functions.metering.event import UsageEvent
 from models.digests import sha256
+from models.functional import lru_cache
+from models.strict_json import quoted
 
 # What a row says of the billed call. Attempts, state and revision are left out: a replay adds to
 # them up to a day later, and it must not change the hash of a bill it does not change.

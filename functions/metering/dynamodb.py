@@ -14,12 +14,7 @@ expires only as it was sealed. A function that only appends and voids needs the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from functools import lru_cache
-from json import dumps, loads
-from json.encoder import encode_basestring_ascii as quoted
-from weakref import ref
+from _weakref import ref
 
 from functions.aws.service import Call, JsonService, Rejected, Unavailable
 from functions.metering.event import UsageEvent
@@ -33,7 +28,9 @@ from functions.metering.ledger import (
     settle,
     voided,
 )
-from models.typed import Any, NamedTuple
+from models.functional import lru_cache
+from models.strict_json import dumps, loads, quoted
+from models.typed import Any, Callable, NamedTuple
 
 KEPT_TICKETS = 64
 NUMBERS = ("units", "bytes_in", "started_at", "revision")
@@ -108,9 +105,11 @@ class DynamoDbLedger:
     def close(self) -> None:
         """Read the answers that nobody has read yet, and let go of the connections."""
         for ticket in [one() for one in self._tickets]:
-            with suppress(LedgerUnavailable):  # its owner hears of it when asking for the outcome
+            try:
                 if ticket is not None:
                     ticket.outcome()
+            except LedgerUnavailable:
+                pass  # its owner hears of it when asking for the outcome
         self._closed = True
         self._service.close()
 

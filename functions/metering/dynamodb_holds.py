@@ -11,9 +11,6 @@ jittered pause, within the call's deadline. That bounds how many calls a second 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from json import loads
-from json.encoder import encode_basestring_ascii as quoted
 from os import urandom
 from time import monotonic, sleep
 
@@ -21,7 +18,8 @@ from functions.aws.service import Rejected, Unavailable
 from functions.metering.dynamodb import DynamoDbLedger, Stored, Write, stored_of
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import Hold, Insufficient, LedgerUnavailable
-from models.typed import Any
+from models.strict_json import loads, quoted
+from models.typed import Any, Sequence
 
 BALANCE = "balance"
 PASSING = {

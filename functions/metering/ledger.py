@@ -11,10 +11,8 @@ an amount stands for (billionths of a dollar, calls) is its maker's to know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from functions.metering.event import LIVE, VOID, UsageEvent
-from models.typed import NamedTuple, Protocol
+from models.typed import Callable, NamedTuple, Protocol, Sequence
 
 REPLAY_WINDOW_MS = 24 * 3600 * 1000
 MAX_REPLAYS = 10

@@ -15,11 +15,11 @@ used of a limit is a balance below zero. Amounts of money are nanos: billionths 
 
 from __future__ import annotations
 
-from json import loads
 from time import gmtime, strftime
 
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import Hold, Holds
+from models.strict_json import loads
 from models.typed import Any
 
 WALLET, CAP, QUOTA = "wallet", "cap", "quota"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from functions.preprocess.tensors import BYTES, InputError, Tensor
 from models.manifest import Signature, TensorSpec
-from models.typed import Any
+from models.typed import Any, Mapping, Sequence
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WIDTHS = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64)}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
 
 from functions.preprocess.tensors import Tensor
 from models.manifest import Signature, TensorSpec
-from models.typed import Any
+from models.typed import Any, Mapping, Sequence
 
 
 class Columns:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from functions.preprocess.tensors import Tensor
 from models.manifest import Signature
-from models.typed import Any
+from models.typed import Any, Mapping, Sequence
 
 
 class Direct:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
 
 from functions.preprocess.png import decode
 from functions.preprocess.tensors import BYTES, InputError, Tensor
 from models.manifest import Signature, TensorSpec
-from models.typed import Any
+from models.typed import Any, Mapping, Sequence
 
 GREY, RGB = 1, 3
 

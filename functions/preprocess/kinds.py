@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from functions.preprocess.tensors import Tensor
 from models.manifest import Preprocess, Signature, TensorSpec
-from models.typed import Any, Protocol
+from models.typed import Any, Mapping, Protocol, Sequence
 
 
 class Preprocessor(Protocol):

@@ -8,9 +8,8 @@ Checksums have to hold, and data behind the last row is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
 from functions.preprocess.tensors import InputError
+from models.typed import Callable, Iterable, Iterator
 
 Colouring = Callable[[list[int]], Iterable[tuple[int, ...]]]
 

@@ -7,13 +7,12 @@ before it strips filters, and a word counts only if its rank is below `num_words
 
 from __future__ import annotations
 
-import json
 from array import array
-from collections.abc import Mapping, Sequence
 
 from functions.preprocess.tensors import InputError, Tensor
 from models.manifest import Signature, TensorSpec
-from models.typed import Any
+from models.strict_json import loads
+from models.typed import Any, Mapping, Sequence
 
 VOCABULARY_FILE = "vocabulary.json"
 
@@ -32,7 +31,7 @@ class KerasTokenizer:
         """Compile the vocabulary; `files` are verified already."""
         self.inputs = (TensorSpec("text", "string", (-1,)),)
         (self._target,) = signature.inputs
-        self._ids: dict[str, int] = json.loads(files[VOCABULARY_FILE])
+        self._ids: dict[str, int] = loads(files[VOCABULARY_FILE])
         self._split: str = parameters["split"]
         self._table = str.maketrans(dict.fromkeys(parameters["filters"], self._split))
         self._lower: bool = parameters["lower"]

@@ -6,14 +6,13 @@ the graph's part. Accents are stripped in scikit-learn's two ways, and n-grams m
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
 
 from functions.preprocess.tensors import InputError, Tensor
 from models.manifest import Signature, TensorSpec
-from models.typed import Any
+from models.strict_json import loads
+from models.typed import Any, Callable, Mapping, Sequence
 
 VOCABULARY_FILE = "vocabulary.json"
 LEAST_TERMS = 64
@@ -50,7 +49,7 @@ class Tfidf:
     ) -> None:
         """Compile the pattern and the vocabulary; `files` are verified already."""
         self.inputs = (TensorSpec("text", "string", (-1,)),)
-        terms = json.loads(files[VOCABULARY_FILE])
+        terms = loads(files[VOCABULARY_FILE])
         self._ids = {term: number for number, term in enumerate(terms)}
         self._lowercase: bool = parameters["lowercase"]
         self._strip = ACCENTS[parameters["strip_accents"]]

@@ -7,12 +7,11 @@ between the two: characters assigned since the package's tables were made may be
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 
 from functions.preprocess.tensors import InputError, Tensor
+from models.functional import lru_cache
 from models.manifest import Signature, TensorSpec
-from models.typed import Any
+from models.typed import Any, Iterator, Mapping, Sequence
 
 VOCABULARY_FILE = "vocab.txt"
 IDS, MASK = "ids", "mask"

@@ -19,6 +19,7 @@ from infra.pack import Packed, PackedModel
 from infra.rollout import ALIAS, VERSION_VARIABLE, Live
 from infra.stacks.parts import OLDER_PYTHON, Common, Deployed, acknowledge, allow, function, layer, logical
 from infra.stacks.storage import Storage
+from layers.bundle import WRAPPER
 
 PREDICT_SECONDS = 25  # under the gateway's 29: a function that is cut off can still void its row
 
@@ -94,6 +95,8 @@ class Serving(cdk.Stack):
             allow(["dynamodb:UpdateItem"], storage.accounts.table_arn),
             allow(["dynamodb:GetItem"], storage.access.table_arn),
         ]
+        if model.settings.own_client:
+            environment["AWS_LAMBDA_EXEC_WRAPPER"] = WRAPPER
         layers = [self._runtime]
         if model.layer:
             described = f"{name} {version}"

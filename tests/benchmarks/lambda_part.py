@@ -1,8 +1,11 @@
 """The handler: ours as deployed, beside the usual one and one that does nothing.
 
-All three under the real `awslambdaric`, fed one REST proxy event of 5 kB as API Gateway sends it, the same
-model in both that have one. Ours runs from its built zip and layers; DynamoDB is a stand-in over TLS that
-answers at once (`dynamodb.py`), so what is compared is the function's own CPU time.
+All are fed one REST proxy event of 5 kB as API Gateway sends it, with the same model in those that have
+one. Ours runs from its built zip and layers, as deployed: under its own runtime client, started as Lambda
+starts a wrapper script. The others run under the real `awslambdaric`, and for comparison ours does, too, and
+a null handler under our client. DynamoDB is a stand-in over TLS that answers at once (`dynamodb.py`), so
+what is compared is the function's own CPU time, all of its process. Nothing is what the null handler
+under `awslambdaric` costs, which is what any Python function has to pay that leaves Lambda as it is.
 """
 
 import contextlib
@@ -41,7 +44,10 @@ IN_THE_IMAGE = {
 
 
 class Function(NamedTuple):
-    """A contestant: handler, where its code lies, what its environment adds, its event, its bytes."""
+    """A contestant: handler, where its code lies, what its environment adds, its event, its bytes.
+
+    `wrapper` is the script that Lambda starts in place of awslambdaric.
+    """
 
     title: str
     handler: str
@@ -49,6 +55,7 @@ class Function(NamedTuple):
     environment: dict[str, str]
     event: bytes
     unzipped: int
+    wrapper: str = ""
 
 
 FIGURES = ("init_ratio", "warm_metered_ratio")
@@ -56,6 +63,8 @@ NULL = "a handler that does nothing"
 USUAL = "FastAPI + Mangum + Powertools, nothing recorded"
 COUNTED = "… with boto3 `update_item` a call"
 OURS = "Payphone as deployed, ledger row a call"
+OURS_UNDER_THEIRS = "… under `awslambdaric`"
+NULL_UNDER_OURS = "a handler that does nothing, under Payphone's runtime client"
 
 
 def measure(bench: Bench) -> Part:
@@ -114,12 +123,25 @@ def _functions(bench: Bench, python: Path, aws: dict[str, str]) -> list[Function
     theirs = {"BENCH_MODEL": str(bench.model_file), "POWERTOOLS_DEV": "false", **aws}
     counted = {**theirs, "USAGE_TABLE": TABLE}
     plain = proxy_event("/predict", json.dumps({"measures": iris.ROW}), encoded=False)
+    deployed = ours(bench, aws)
     return [
         Function(NULL, "lambda_null.handler", str(PEERS), {}, plain, 0),
         Function(USUAL, "lambda_usual.handler", str(PEERS), theirs, plain, usual),
         Function(COUNTED, "lambda_usual.handler", str(PEERS), counted, plain, usual),
-        ours(bench, aws),
+        deployed,
+        deployed._replace(title=OURS_UNDER_THEIRS, wrapper=""),
+        _null_under_ours(Path(deployed.path), plain),
     ]
+
+
+def _null_under_ours(task: Path, event: bytes) -> Function:
+    folder = task.with_name("null")
+    shutil.copytree(task, folder)
+    shutil.copy(PEERS / "lambda_null.py", folder)
+    client = bundle.CLIENTS["functions.handlers.predict"]
+    script = folder / bundle.START
+    script.write_text(bundle.SCRIPT.format(client=client, handler="lambda_null"))
+    return Function(NULL_UNDER_OURS, "lambda_null.handler", str(folder), {}, event, 0, str(script))
 
 
 def ours(bench: Bench, aws: dict[str, str]) -> Function:
@@ -138,6 +160,7 @@ def ours(bench: Bench, aws: dict[str, str]) -> Function:
     for place, archive in archives.items():
         with zipfile.ZipFile(archive.path) as file:
             file.extractall(root / place.strip())
+    (root / "task" / bundle.START).chmod(0o755)  # which extractall leaves to others
     settings = {
         **aws,
         "PAYPHONE_MODEL": iris.NAME,
@@ -150,7 +173,8 @@ def ours(bench: Bench, aws: dict[str, str]) -> Function:
     event = proxy_event(iris.PATH, json.dumps(iris.BODY), encoded=True)
     unzipped = sum(archive.unzipped for archive in archives.values())
     handler = "functions.handlers.predict.handler"
-    return Function(OURS, handler, str(root / "task"), settings, event, unzipped)
+    script = str(root / "task" / bundle.START)
+    return Function(OURS, handler, str(root / "task"), settings, event, unzipped, script)
 
 
 def environment(function: Function, client: str) -> dict[str, str]:
@@ -178,14 +202,16 @@ def environment(function: Function, client: str) -> dict[str, str]:
 
 
 def _run(python: Path, function: Function, client: str, calls: int) -> runtime_api.Run:
-    command = [str(python), "-m", "awslambdaric", function.handler]
+    command = [*filter(None, [function.wrapper]), str(python), "-m", "awslambdaric", function.handler]
     return runtime_api.run(command, environment(function, client), function.path, [function.event], calls)
 
 
 def _check(function: Function, run: runtime_api.Run) -> None:
     """A handler that answers with an error would be cheap."""
     answer = json.loads(run.answer)
-    if answer["statusCode"] != 200 or (function.title != NULL and "setosa" not in answer["body"]):
+    if answer["statusCode"] != 200 or (
+        "lambda_null" not in function.handler and "setosa" not in answer["body"]
+    ):
         sys.exit(f"{function.title} answered {answer}")
 
 

@@ -1,9 +1,10 @@
 """Lambda functions as AWS runs them: under the real runtime client, with its folders and its limits.
 
-A Python function runs `python -m awslambdaric` against ministack's Runtime API, in user and mount
-namespaces of its own: the zip read-only at /var/task, the merged layers read-only at /opt, a clean
-environment. Where the host allows no namespaces it runs in the unpacked folders instead, and
-`LAMBDA_TASK_ROOT` says where. Memory is held to MemorySize, payloads to 6 MB, zips to 250 MB.
+A Python function runs `python -m awslambdaric` against ministack's Runtime API, or what
+AWS_LAMBDA_EXEC_WRAPPER names with that command as its arguments, in user and mount namespaces of its
+own: the zip read-only at /var/task, the merged layers read-only at /opt, a clean environment. Where the
+host allows no namespaces it runs in the unpacked folders instead, and `LAMBDA_TASK_ROOT` says where.
+Memory is held to MemorySize, payloads to 6 MB, zips to 250 MB.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class PythonFunction(core.ProvidedWorker):
         """A custom runtime of one shell script: the environment and folders of AWS, then the client."""
         seen_task, seen_layers = ("/var/task", "/opt") if self.isolated else (str(task), str(layers))
         client = environment(config, seen_task, seen_layers)
+        client += wrapper(config, seen_task, seen_layers)
         client += f" {shlex.quote(RUNTIME_PYTHON)} -m awslambdaric {shlex.quote(config['Handler'])}"
         # The endpoint is handed over here, as ministack itself must not see it.
         lines = ["#!/bin/sh", f"export AWS_ENDPOINT_URL={self.endpoint}"]
@@ -172,6 +174,17 @@ def environment(config: dict, task: str, layers: str) -> str:
     own = [name for name in (config.get("Environment") or {}).get("Variables", {}) if name not in fixed]
     handed = [f'{name}="${name}"' for name in dict.fromkeys([*HANDED_OVER, *own])]
     return " ".join(["env -i", *(f"{name}={shlex.quote(value)}" for name, value in fixed.items()), *handed])
+
+
+def wrapper(config: dict, task: str, layers: str) -> str:
+    """The script that a function wants started in place of the runtime client, if it names one."""
+    named = (config.get("Environment") or {}).get("Variables", {}).get("AWS_LAMBDA_EXEC_WRAPPER")
+    if not named:
+        return ""
+    for place, seen in (("/var/task/", task), ("/opt/", layers)):
+        if named.startswith(place):
+            return " " + shlex.quote(f"{seen}/{named.removeprefix(place)}")
+    raise RuntimeError(f"AWS_LAMBDA_EXEC_WRAPPER is {named}: a file below /var/task or /opt was expected")
 
 
 def unpacked(archives: list[bytes], kind: str) -> Path:

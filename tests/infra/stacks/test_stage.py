@@ -187,6 +187,12 @@ def test_a_stage_with_everything_that_can_be_asked_for(stage):
         assert alarm["Properties"]["AlarmActions"]
 
 
+def test_a_model_may_run_under_aws_runtime_client(stage):
+    made = stage({"sentiment": "1"}, models={"sentiment": {"runtime_client": "aws"}})
+    function = made.one("Lambda::Function", "Predictsentiment")
+    assert "AWS_LAMBDA_EXEC_WRAPPER" not in function["Environment"]["Variables"]
+
+
 def test_a_model_may_start_from_a_snapshot_or_be_kept_started(stage):
     plain, snapshot, kept = (
         stage({"sentiment": "1"}, models={"sentiment": settings})
@@ -196,6 +202,8 @@ def test_a_model_may_start_from_a_snapshot_or_be_kept_started(stage):
     for made, starts, warm in ((plain, {}, None), (snapshot, on, None), (kept, {}, 2)):
         function = made.one("Lambda::Function", "Predictsentiment")
         assert {name: function[name] for name in ("SnapStart",) if name in function} == starts
+        variables = function["Environment"]["Variables"]
+        assert variables.get("AWS_LAMBDA_EXEC_WRAPPER") == (None if starts else "/var/task/start")
         alias = made.one("Lambda::Alias", "Aliassentiment")
         assert alias.get("ProvisionedConcurrencyConfig") == (
             {"ProvisionedConcurrentExecutions": warm} if warm else None
