@@ -69,8 +69,9 @@ async def _serve(
     models = ServedModels(workspace.registry(), settings.models.serve)
     models.refresh()
     with contextlib.ExitStack() as stack:
-        # One wake-up a group of rows, of the writer and of the loop, not one a row.
-        ledger = SqliteLedger(str(workspace.ledger_file), notify=loop.call_soon_threadsafe, defer=_soon(loop))
+        ledger = SqliteLedger(
+            str(workspace.ledger_file), notify=loop.call_soon_threadsafe, defer=_soon(loop), in_turn=True
+        )
         stack.callback(ledger.close)
         keys = stack.enter_context(contextlib.closing(workspace.keys()))
         usage = stack.enter_context(contextlib.closing(workspace.usage()))

@@ -36,8 +36,9 @@ from functions.customers.sqlite import SqliteCustomers
 from functions.metering.accesslog import FolderLog
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
 from functions.metering.sqlite_accounts import SqliteAccounts
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.webhooks.sqlite import FileVault, SqliteOutbox
 from models.registry import Registry
 from models.store import LocalStore

@@ -1,4 +1,4 @@
-"""The ledger of one machine, and its reader: one SQLite file.
+"""The ledger of one machine: one SQLite file.
 
 A row is on the disk before its ticket settles; one sync serves a whole group (`group.py`). Rows of
 a group see each other, and a bad one fails alone. Any number of processes may use one file:
@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from json.encoder import encode_basestring_ascii
 from threading import Lock
 from typing import Any, NamedTuple
@@ -23,8 +23,7 @@ from functions.metering.event import LIVE, VOID, UsageEvent
 from functions.metering.group import MAX_GROUP, GroupTicket, GroupWriter, Notify, Result
 from functions.metering.ledger import Billed, Holds, LedgerUnavailable, Outcome, settle, voided
 from functions.metering.sqlite_holds import ACCOUNTS, GroupHolds
-from functions.metering.usage import DAY_MS, UsageBucket, day_of, day_start, days_of
-from functions.sqlite import UnusableDatabase, connect, connect_to_read
+from functions.sqlite import BUSY_SECONDS, connect
 
 SCHEMA = (
     f"""
@@ -42,7 +41,7 @@ SCHEMA = (
 )
 # Nothing but these constants and question marks ever enters the text of a statement.
 _COLUMNS = ", ".join(UsageEvent._fields)
-_READ = f"SELECT {_COLUMNS} FROM call"  # noqa: S608
+READ = f"SELECT {_COLUMNS} FROM call"  # noqa: S608
 _WRITE = f"INSERT OR REPLACE INTO call ({_COLUMNS}) VALUES"
 _ROW = f"({', '.join('?' * len(UsageEvent._fields))})"
 _INSERT = [  # by the number of rows
@@ -50,11 +49,6 @@ _INSERT = [  # by the number of rows
     for count in range(MAX_GROUP + 1)
 ]
 _ATTEMPTS = UsageEvent._fields.index("attempts")
-_SPAN = f"""WHERE started_at >= :start AND started_at < :end AND state = '{LIVE}'
-            AND (:customer IS NULL OR customer = :customer)
-            AND (:among IS NULL OR customer IN (SELECT value FROM json_each(:among)))"""  # noqa: S608
-_NEXT = "SELECT min(started_at) FROM call WHERE started_at >= ?"
-_DAY = "WHERE started_at >= ? AND started_at < ? ORDER BY started_at, call_id"
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +78,17 @@ class SqliteLedger:
     `notify` gets one function per group, which runs the callbacks of all its tickets: by default
     the writer thread runs it; an asyncio server gives `loop.call_soon_threadsafe`, so that a group
     wakes the loop once and callbacks run in it. It gives the same as `defer`, so that rows of one turn
-    of the loop are handed to the writer together. UnusableDatabase if the file can't be opened.
+    of the loop are written together, and with `in_turn` by the loop itself, as long as the disk is quick.
+    UnusableDatabase if the file can't be opened.
     """
 
     def __init__(
-        self, path: str, *, notify: Notify = lambda run: run(), defer: Notify = lambda run: run()
+        self,
+        path: str,
+        *,
+        notify: Notify = lambda run: run(),
+        defer: Notify = lambda run: run(),
+        in_turn: bool = False,
     ) -> None:
         """Open or make the file and start the writer."""
         self.commits = 0
@@ -97,7 +97,10 @@ class SqliteLedger:
         self._reader = connect(path, SCHEMA)
         self._reading = Lock()
         self._owed: list[_Void] = []
-        self._writer: GroupWriter[_Entry] = GroupWriter(self._write, lambda: bool(self._owed), notify, defer)
+        self._patience = BUSY_SECONDS
+        self._writer: GroupWriter[_Entry] = GroupWriter(
+            self._write, lambda: bool(self._owed), notify, defer, self._attempt if in_turn else None
+        )
 
     def append(self, event: UsageEvent, holds: Holds | None = None) -> GroupTicket[_Entry]:
         """Queue the row; never blocks on the disk."""
@@ -111,10 +114,10 @@ class SqliteLedger:
         """Read one row as it was last committed."""
         try:
             with self._reading:
-                row = self._reader.execute(f"{_READ} WHERE call_id = ?", (call_id,)).fetchone()
+                row = self._reader.execute(f"{READ} WHERE call_id = ?", (call_id,)).fetchone()
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"{self._path} can't be read: {error}") from error
-        return _decode(row) if row else None
+        return decode(row) if row else None
 
     def close(self) -> None:
         """Commit what is queued, move it from the write-ahead log into the file, let go."""
@@ -124,12 +127,23 @@ class SqliteLedger:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.close()
 
-    def _write(self, entries: list[_Entry]) -> list[Result]:
+    def _attempt(self, entries: list[_Entry]) -> list[Result]:
+        """Write a group, but BlockingIOError, and nothing written, if others would have to be waited for."""
+        if self._owed:
+            raise BlockingIOError
+        return self._write(entries, patience=0)
+
+    def _write(self, entries: list[_Entry], *, patience: float = BUSY_SECONDS) -> list[Result]:
         """Write a group, after what is owed from groups that failed."""
         try:
+            if patience != self._patience:
+                self._database.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
+                self._patience = patience
             self._pay_owed()
             return self._commit(entries) if entries else []
-        except Exception:
+        except Exception as error:
+            if not patience and not self._owed and _code(error) == sqlite3.SQLITE_BUSY:
+                raise BlockingIOError from error
             with suppress(Exception):  # at once, so that a passing fault leaves nothing in doubt
                 self._pay_owed()
             self._owed += [entry for entry in entries if isinstance(entry, _Void)]
@@ -191,10 +205,9 @@ class SqliteLedger:
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
             return None  # a row of this name is there already, or one does not fit
         except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code == sqlite3.SQLITE_FULL:  # the long way tells whether that was before the COMMIT
+            if _code(error) == sqlite3.SQLITE_FULL:  # the long way tells whether that was before the COMMIT
                 return None
-            if code != sqlite3.SQLITE_BUSY:  # which never began
+            if _code(error) != sqlite3.SQLITE_BUSY:  # which never began
                 self._owed += [_Void(row.call_id, row.attempts[0], row) for row in rows]
             raise
         except Exception:  # nothing SQLite was handed
@@ -231,8 +244,8 @@ class SqliteLedger:
         One statement reads and one writes, whatever the number of entries, for the reason in `_insert`.
         """
         marks = ", ".join("?" * len(entries))
-        rows = self._database.execute(f"{_READ} WHERE call_id IN ({marks})", [e.call_id for e in entries])
-        held = {row[0]: _decode(row) for row in rows}
+        rows = self._database.execute(f"{READ} WHERE call_id IN ({marks})", [e.call_id for e in entries])
+        held = {row[0]: decode(row) for row in rows}
         holds = GroupHolds(self._database)
         changed: dict[str, UsageEvent] = {}
         newly_billed: list[UsageEvent] = []
@@ -266,77 +279,8 @@ class SqliteLedger:
         return outcomes
 
 
-class SqliteUsage:
-    """Usage read from a ledger file, while servers may be writing it. Implements UsageReader.
-
-    Any thread may use it. UnusableDatabase if there is no ledger at `path`; LedgerUnavailable if it
-    can't be read later.
-    """
-
-    def __init__(self, path: str) -> None:
-        """Open the file, read-only."""
-        self._path = path
-        self._lock = Lock()
-        self._database = connect_to_read(path, SCHEMA)
-
-    def rows(
-        self, start: int, end: int, customer: str | None = None, *, among: Collection[str] | None = None
-    ) -> Iterator[UsageEvent]:
-        """Live rows of a span, all as of the first one; use the iterator up, or the log can't shrink."""
-        span = _span(start, end, customer) | {"among": None if among is None else json.dumps([*among])}
-        with self._readable(), closing(connect_to_read(self._path, SCHEMA)) as database:
-            for row in database.execute(f"{_READ} {_SPAN} ORDER BY started_at, call_id", span):
-                yield _decode(row)
-
-    def buckets(self, start: int, end: int, customer: str | None = None) -> list[UsageBucket]:
-        """Live calls and units of a span."""
-        sql = f"""
-            SELECT customer, plan, model, version, kind,
-                   strftime('%Y-%m-%d', started_at / 1000, 'unixepoch'), count(*), sum(units), min(started_at)
-            FROM call {_SPAN} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
-        with self._readable(), self._lock:
-            rows = self._database.execute(sql, _span(start, end, customer))
-            return [UsageBucket(*row) for row in rows]
-
-    def stamps(self, start: int, end: int) -> dict[str, str]:
-        """A day's rows and their highest rowid, as each write of a row gives it a new one; from an index."""
-        sql = "SELECT count(*), max(rowid) FROM call WHERE started_at >= ? AND started_at < ?"
-        with self._readable(), self._lock:
-            execute = self._database.execute
-            found = {day: execute(sql, span).fetchone() for day, *span in days_of(start, end)}
-        return {day: f"{count}-{last}" for day, (count, last) in found.items() if count}
-
-    def days(self) -> list[str]:
-        """The UTC days that have calls, oldest first, found by leaping from one to the next."""
-        found: list[str] = []
-        with self._readable(), self._lock:
-            start = 0
-            while (row := self._database.execute(_NEXT, (start,)).fetchone()) and row[0] is not None:
-                found.append(day_of(row[0]))
-                start = (row[0] // DAY_MS + 1) * DAY_MS
-        return found
-
-    def calls(self, day: str) -> Iterator[UsageEvent]:
-        """The calls of a day in their last state, void ones too. With `days` it implements DayCalls."""
-        start = day_start(day)
-        with self._readable(), closing(connect_to_read(self._path, SCHEMA)) as database:
-            for row in database.execute(f"{_READ} {_DAY}", (start, start + DAY_MS)):
-                yield _decode(row)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, UnusableDatabase) as error:
-            raise LedgerUnavailable(f"{self._path} can't be read: {error}") from error
-
-
-def _span(start: int, end: int, customer: str | None) -> dict[str, Any]:
-    return {"start": start, "end": end, "customer": customer, "among": None}
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _encode(row: UsageEvent) -> list[Any]:
@@ -345,5 +289,5 @@ def _encode(row: UsageEvent) -> list[Any]:
     return values
 
 
-def _decode(row: tuple[Any, ...]) -> UsageEvent:
+def decode(row: tuple[Any, ...]) -> UsageEvent:
     return UsageEvent(row[0], tuple(json.loads(row[1])), *row[2:])

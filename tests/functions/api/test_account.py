@@ -17,7 +17,8 @@ from functions.billing.books import Books
 from functions.billing.closing import close_month, credit_amount
 from functions.billing.plans import Plan, PlanBook
 from functions.metering.event import UsageEvent
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.usage import DAY_MS, month_span
 from models.store import LocalStore
 

@@ -40,8 +40,9 @@ from functions.metering.proofs import Proofs
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
 from functions.metering.signing import FolderSigner
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
 from functions.metering.sqlite_accounts import SqliteAccounts
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.terms import holds_of, wallet_account
 from functions.metering.usage import month_of, month_span
 from models.store import LocalStore

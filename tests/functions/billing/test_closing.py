@@ -23,7 +23,8 @@ from functions.billing.closing import (
 )
 from functions.billing.plans import Plan, PlanBook
 from functions.metering.event import UsageEvent
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.usage import month_span
 from models.store import LocalStore
 
@@ -172,7 +173,7 @@ from contextlib import closing
 from functions.billing.books import Books
 from functions.billing.closing import close_month
 from functions.billing.plans import PlanBook
-from functions.metering.sqlite import SqliteUsage
+from functions.metering.sqlite_usage import SqliteUsage
 from models.store import LocalStore
 
 class Dying(LocalStore):

@@ -16,7 +16,8 @@ from functions.billing.invoices import draft_invoices
 from functions.billing.plans import Plan
 from functions.billing.pricing import Tally
 from functions.metering.event import UsageEvent
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.usage import DAY_MS, UsageBucket, days_of, month_span
 from models.store import LocalStore
 

@@ -14,7 +14,8 @@ from functions.access.keys import Plan as Limits
 from functions.billing.invoices import draft_invoices, plans_held
 from functions.billing.plans import Plan, PlanBook, UnknownPlan
 from functions.metering.event import UsageEvent
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.usage import month_span
 from models.store import LocalStore
 

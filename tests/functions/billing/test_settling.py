@@ -13,8 +13,9 @@ from functions.billing.settling import settle
 from functions.billing.wallet import BadTopUp, top_up, wallet_document
 from functions.metering.event import UsageEvent
 from functions.metering.ledger import Billed
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
 from functions.metering.sqlite_accounts import SqliteAccounts
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.terms import holds_of
 from functions.metering.usage import month_span
 from models.store import LocalStore

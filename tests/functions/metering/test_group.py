@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from functions.metering.group import MAX_GROUP, GroupWriter
+from functions.metering.group import MAX_GROUP, PACE_GROUPS, QUICK_NS, GroupWriter
 from functions.metering.ledger import LedgerUnavailable
 
 
@@ -139,3 +139,148 @@ def test_without_a_next_turn_it_is_handed_over_at_once(disk):
     writer.submit("at once").wait()
     writer.close()
     assert disk.groups[0] == ["at once"]
+
+
+class Turns:
+    """An event loop whose turns a test takes, and a disk that notes who wrote what."""
+
+    def __init__(self):
+        self.deferred = []
+        self.written = []
+        self.now, self.nanoseconds = 10**12, 0  # and what a write takes
+        self.locked = False
+
+    def clock(self):
+        return self.now
+
+    def defer(self, run):
+        self.deferred.append(run)
+
+    def write(self, group):
+        self.written.append((threading.current_thread().name, group))
+        return [None] * len(group)
+
+    def attempt(self, group):
+        if self.locked:
+            raise BlockingIOError
+        self.now += self.nanoseconds
+        return self.write(group)
+
+    def turn(self):
+        due, self.deferred = self.deferred, []
+        for run in due:
+            run()
+
+    def groups(self):
+        """What this thread has written, and what the other."""
+        mine = threading.current_thread().name
+        others = [group for name, group in self.written if name != mine]
+        return [group for name, group in self.written if name == mine], others
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    turns = Turns()
+    monkeypatch.setattr("functions.metering.group.perf_counter_ns", turns.clock)
+    return turns
+
+
+@pytest.fixture
+def in_turn(turns):
+    writer = GroupWriter(turns.write, lambda: False, lambda run: run(), turns.defer, turns.attempt)
+    yield writer
+    writer.close()
+
+
+def test_a_loop_writes_once_a_turn_brings_no_more(turns, in_turn):
+    settled = []
+    for number in range(3):
+        in_turn.submit(number).on_settled(lambda number=number: settled.append(number))
+    turns.turn()
+    in_turn.submit(3)
+    turns.turn()
+    assert turns.written == []
+    turns.turn()
+    assert turns.groups() == ([[0, 1, 2, 3]], [])
+    assert settled == [0, 1, 2]
+    assert turns.deferred == []
+
+
+def test_a_loop_waits_no_longer_than_a_millisecond_for_more(turns, in_turn):
+    in_turn.submit(0)
+    turns.turn()
+    turns.now += 10**6
+    in_turn.submit(1)
+    turns.turn()
+    assert turns.groups() == ([[0, 1]], [])
+
+
+def test_a_loop_writes_a_large_group_in_several_turns(turns, in_turn):
+    for number in range(2 * MAX_GROUP + 1):
+        in_turn.submit(number)
+    for _ in range(4):
+        turns.turn()
+    mine, others = turns.groups()
+    assert [*map(len, mine)] == [MAX_GROUP, MAX_GROUP, 1]
+    assert others == []
+
+
+def take_turns(turns, writer, count):
+    """Submit and wait for one entry after the other; which of them the loop wrote."""
+    for number in range(count):
+        ticket = writer.submit(number)
+        while turns.deferred:
+            turns.turn()
+        assert ticket.wait() is None
+    return [group[0] for group in turns.groups()[0]]
+
+
+def test_a_slow_disk_is_left_to_the_thread_and_tried_again_a_second_later(turns, in_turn):
+    turns.nanoseconds = 3 * QUICK_NS
+    mine = take_turns(turns, in_turn, 2 * PACE_GROUPS)
+    assert mine == [*range(len(mine))]
+    assert 0 < len(mine) < PACE_GROUPS
+    turns.now += 10**9
+    assert take_turns(turns, in_turn, 5) == [*mine, 0]
+    turns.now += 10**9
+    turns.nanoseconds = 0
+    assert len(take_turns(turns, in_turn, 50)) > len(mine) + 40
+
+
+def test_a_slow_write_among_quick_ones_is_no_slow_disk(turns, in_turn):
+    take_turns(turns, in_turn, 5)
+    turns.nanoseconds = QUICK_NS * PACE_GROUPS // 2
+    take_turns(turns, in_turn, 1)
+    turns.nanoseconds = 0
+    assert len(take_turns(turns, in_turn, 5)) == 11
+
+
+def test_what_would_have_to_wait_for_another_process_is_left_to_the_thread(turns, in_turn):
+    turns.locked = True
+    assert take_turns(turns, in_turn, 3) == []
+    turns.locked = False
+    assert take_turns(turns, in_turn, 3) == []
+    turns.now += 10**9
+    assert take_turns(turns, in_turn, 3) == [0, 1, 2]
+
+
+def test_a_loop_that_failed_has_the_thread_try_again():
+    owed, tried, deferred = [], threading.Event(), []
+
+    def attempt(group):
+        owed.extend(group)
+        raise OSError("no room")
+
+    def write(group):
+        owed.clear()
+        tried.set()
+        return [None] * len(group)
+
+    writer = GroupWriter(write, lambda: bool(owed), lambda run: run(), deferred.append, attempt)
+    ticket = writer.submit(1)
+    while deferred:
+        deferred.pop()()
+    with pytest.raises(LedgerUnavailable, match="no room"):
+        ticket.wait()
+    assert tried.wait(30)
+    writer.close()

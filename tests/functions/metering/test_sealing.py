@@ -18,7 +18,8 @@ from functions.metering.proofs import Pending, Proof, Proofs
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals, index_name, object_name
 from functions.metering.signing import FolderSigner, is_signed
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.usage import day_of
 from models.store import LocalStore
 
@@ -173,7 +174,7 @@ from models.store import LocalStore
 from functions.metering.seals import Seals
 from functions.metering.sealing import Sealer
 from functions.metering.signing import FolderSigner
-from functions.metering.sqlite import SqliteUsage
+from functions.metering.sqlite_usage import SqliteUsage
 
 folder, day, writes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import pytest
 from functions.metering.accounts import Entry
 from functions.metering.event import LIVE, VOID
 from functions.metering.ledger import Billed, Hold, LedgerUnavailable, Refused, Replayed
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
 from functions.metering.sqlite_accounts import SqliteAccounts
-from functions.sqlite import UnusableDatabase
+from functions.metering.sqlite_usage import SqliteUsage
+from functions.sqlite import BUSY_SECONDS, UnusableDatabase
 
 ROOT = Path(__file__).parents[3]
 DAY = 24 * 3600 * 1000
@@ -28,9 +30,9 @@ def path(tmp_path):
     return str(tmp_path / "ledger.db")
 
 
-@pytest.fixture
-def ledger(path):
-    with closing(SqliteLedger(path)) as opened:
+@pytest.fixture(params=[False, True], ids=["thread", "in turn"])
+def ledger(path, request):
+    with closing(SqliteLedger(path, in_turn=request.param)) as opened:
         yield opened
 
 
@@ -111,6 +113,21 @@ def test_a_locked_file_is_unavailable_and_recovers_by_itself(ledger, held_up, ma
         ledger.append(event).outcome()
     held_up.execute("ROLLBACK")
     assert ledger.append(later).outcome() == Billed(later)
+
+
+def test_a_loop_is_not_held_up_by_another_process(path, make_event):
+    deferred, event = [], make_event()
+    with (
+        closing(SqliteLedger(path, defer=deferred.append, in_turn=True)) as ledger,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        ticket, began = ledger.append(event), time.perf_counter()
+        while deferred:
+            deferred.pop()()
+        assert time.perf_counter() - began < BUSY_SECONDS / 2
+        other.execute("ROLLBACK")
+        assert ticket.outcome() == Billed(event)
 
 
 def test_a_full_disk_is_unavailable_and_recovers_by_itself(ledger, make_event):

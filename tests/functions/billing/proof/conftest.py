@@ -19,7 +19,8 @@ from functions.metering.proofs import Proof, Proofs
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
 from functions.metering.signing import FolderSigner, from_pem, to_pem
-from functions.metering.sqlite import SqliteLedger, SqliteUsage
+from functions.metering.sqlite import SqliteLedger
+from functions.metering.sqlite_usage import SqliteUsage
 from functions.metering.usage import month_span
 from models.store import LocalStore
 

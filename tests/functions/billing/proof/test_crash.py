@@ -19,7 +19,7 @@ from functions.billing.plans import PlanBook
 from functions.metering.sealing import Sealer
 from functions.metering.seals import Seals
 from functions.metering.signing import FolderSigner
-from functions.metering.sqlite import SqliteUsage
+from functions.metering.sqlite_usage import SqliteUsage
 from models.store import LocalStore
 
 folder, left, now = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -29,11 +29,15 @@ def make_table(folder):
     return folder.name
 
 
+def ledger_file(folder):
+    return str(folder / "ledger.db")
+
+
 # An empty store per test, as the address that its entry in LEDGERS opens.
-ADDRESSES = {"sqlite": lambda folder: str(folder / "ledger.db"), "dynamodb": make_table}
+ADDRESSES = {"sqlite": ledger_file, "sqlite in turn": ledger_file, "dynamodb": make_table}
 # How much a test sends at once: a call on the wire has a socket of its own, and moto a thread for each.
-MANY = {"sqlite": 2000, "dynamodb": 100}
-EXAMPLES = {"sqlite": 60, "dynamodb": 5}
+MANY = {"sqlite": 2000, "sqlite in turn": 500, "dynamodb": 100}
+EXAMPLES = {"sqlite": 60, "sqlite in turn": 40, "dynamodb": 5}
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,12 @@ REGION = "eu-west-1"
 
 LEDGERS = {
     "sqlite": SqliteLedger,
+    "sqlite in turn": lambda path: SqliteLedger(path, in_turn=True),
     "dynamodb": lambda table: DynamoDbLedger(table, dynamodb_in(REGION), 60_000, f"{table}-accounts"),
 }
 ACCOUNTS = {
     "sqlite": SqliteAccounts,
+    "sqlite in turn": SqliteAccounts,
     "dynamodb": lambda table: DynamoDbAccounts(f"{table}-accounts", dynamodb_in(REGION)),
 }
 
