@@ -25,7 +25,7 @@ from functions.metering.ledger import LedgerUnavailable, Outcome
 MAX_GROUP = 64
 RETRY_SECONDS = 1.0
 GATHER_NS = 1_000_000  # at most, until a loop writes what it has though more comes
-QUICK_NS = 2_000_000  # what a commit may take a loop, on average over PACE_GROUPS
+QUICK_NS = 5_000_000  # what a commit may take a loop, on average over PACE_GROUPS; so may a model
 PACE_GROUPS = 16
 AVOID_NS = 1_000_000_000  # for so long the thread has them all when they take longer
 
