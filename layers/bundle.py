@@ -29,7 +29,7 @@ WRAPPER = f"{PLACE}/{START}"
 SCRIPT = """#!/bin/sh
 exec "$1" -I -S -c '
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path.append(sys.argv[1])
 from {client} import main
 def load():
     from {handler} import handler

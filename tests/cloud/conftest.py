@@ -54,9 +54,11 @@ price_per_call = 0.002
 rate = 1000
 burst = 1000
 """
+# And so under the runtime client that AWS provides, too.
 ON_S3 = """
 [aws.models.{}]
 artifact = "s3"
+runtime_client = "aws"
 """
 LARGE = 20_000_000  # bytes: three ranges, read at once
 REVIEW = "A wonderful little film."

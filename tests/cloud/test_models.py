@@ -36,10 +36,12 @@ def test_each_model_has_a_function_of_its_own_and_all_share_the_books(cloud):
     assert {group["model"]: group["calls"] for group in told["groups"]} == dict.fromkeys(listed, 1)
 
 
-def test_a_model_read_from_s3_answers_as_the_same_one_in_a_layer(cloud, http):
+def test_a_model_read_from_s3_under_aws_runtime_client_answers_as_the_same_one_in_a_layer(cloud, http):
     large, small = configuration(cloud, "large"), configuration(cloud, "sentiment")
     assert large["Environment"]["Variables"]["PAYPHONE_ARTIFACT"].endswith("/models/large/1")
     assert (len(large["Layers"]), len(small["Layers"])) == (1, 2)
+    wrappers = [one["Environment"]["Variables"].get("AWS_LAMBDA_EXEC_WRAPPER") for one in (large, small)]
+    assert wrappers == [None, "/var/task/start"]  # AWS' runtime client, and ours
     assert cloud.registry.manifest("large").model.size > 20_000_000
     there, here = post(http, "large", CALL).json(), post(http, "sentiment", CALL).json()
     assert there["predictions"] == here["predictions"]
