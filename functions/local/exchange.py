@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from asyncio import Event
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from time import perf_counter_ns, time_ns
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -20,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from functions.calls.dialect import Request
 from functions.calls.problems import MAX_BODY, Problem, Response, too_large
 from functions.calls.routes import Route, route
+from functions.local.head import Head, learn
 from functions.local.protocol import BoundedProtocol
 
 READ_ONCE = (
@@ -29,6 +32,19 @@ READ_ONCE = (
     b"idempotency-key",
     b"inference-header-content-length",
 )
+LESSONS = 8  # heads that are kept in vain before a connection that never repeats itself is left to the parser
+RANDOM_BYTES = 10  # of an attempt's id; 80 bits can't be guessed
+DRAWN_AT_ONCE = 256
+
+
+def _draw() -> Iterator[list[str]]:
+    size = 2 * RANDOM_BYTES
+    while True:
+        drawn = os.urandom(RANDOM_BYTES * DRAWN_AT_ONCE).hex()
+        yield [drawn[at : at + size] for at in range(0, len(drawn), size)]
+
+
+_random = chain.from_iterable(_draw())  # one system call for many
 
 
 class Exchange:
@@ -56,18 +72,22 @@ class Exchange:
     message_event = Event()  # uvicorn's cycles wait for it, these don't
 
     def __init__(
-        self, protocol: CallProtocol, method: str, path: str, model: str, headers: dict[str, str], keep: bool
+        self,
+        protocol: CallProtocol,
+        method: str,
+        path: str,
+        model: str,
+        headers: Mapping[str, str],
+        keep_alive: bool,
     ) -> None:
         self.began = perf_counter_ns()
-        self.time_ms = time_ns() // 1_000_000
-        # Rows of one millisecond share a page of the ledger's index; 80 random bits can't be guessed.
-        self.attempt_id = f"{self.time_ms:012x}{os.urandom(10).hex()}"
+        self.attempt_id = ""
         self.protocol = protocol
         self.method = method
         self.path = path
         self.model = model
         self.headers = headers
-        self.keep_alive = keep
+        self.keep_alive = keep_alive
         self.chunks: list[bytes] = []
         self.size = 0
         self.more_body = True
@@ -77,9 +97,11 @@ class Exchange:
         self.refusal: Problem | None = None
 
     def arrive(self) -> None:
-        """Take the time now and not when it began: a client that dawdles must not call in the past."""
-        self.time_ms = time_ns() // 1_000_000
-        self.attempt_id = f"{self.time_ms:012x}{self.attempt_id[12:]}"
+        """Name it, when it is whole or refused: a client that dawdles must not call in the past."""
+        if not self.attempt_id:
+            self.time_ms = time_ns() // 1_000_000
+            # Rows of one millisecond share a page of the ledger's index.
+            self.attempt_id = f"{self.time_ms:012x}{next(_random)}"
 
     @property
     def request(self) -> Request:
@@ -112,10 +134,26 @@ class CallProtocol(BoundedProtocol):
     """One connection. The requests on it are answered in their order, one at a time."""
 
     cycle: Any  # an Exchange, or uvicorn's own
+    _head: Head | None = None  # of the last call that came in one piece
+    _lessons = LESSONS
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._application: Application = self.config.app  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """Take a call whose head came before as that one was parsed; leave all else to the parser."""
+        if not self.between or not (self.cycle is None or self.cycle.response_complete):
+            super().data_received(data)
+            return
+        head = self._head
+        known = None if head is None else head.read(data)
+        if head is None or known is None:
+            super().data_received(data)
+            if self._lessons and self.between:
+                self._learn(data)
+        else:
+            self._repeat(head, *known)
 
     def on_headers_complete(self) -> None:
         """Tell calls from the rest."""
@@ -159,6 +197,27 @@ class CallProtocol(BoundedProtocol):
         if exchange.started and exchange.size <= MAX_BODY and exchange.refusal is None:
             self._application.call(exchange)
 
+    def _learn(self, data: bytes) -> None:
+        """Keep the head of a call, if `data` is one from its first byte to its last."""
+        exchange = self.cycle
+        if isinstance(exchange, Exchange) and exchange.keep_alive and exchange.refusal is None:
+            self._lessons -= 1
+            names = [name for name, _ in self.headers]
+            head = learn(data, names, exchange.headers, exchange.method, exchange.path, exchange.model)
+            self._head = head or self._head
+
+    def _repeat(self, head: Head, headers: Mapping[str, str], body: bytes) -> None:
+        """Take a call as the parser's callbacks do, all of it at once."""
+        self._lessons = LESSONS
+        self._unset_keepalive_if_required()
+        exchange = Exchange(self, head.method, head.path, head.model, headers, True)
+        exchange.chunks.append(body)
+        exchange.more_body = False
+        exchange.started = True
+        exchange.arrive()
+        self.cycle = self.active = exchange
+        self._application.call(exchange)
+
     def answer(self, exchange: Exchange, response: Response) -> None:
         """Send an answer in one piece and go on with what waits on this connection."""
         lines = [f"{name}: {value}\r\n" for name, value in response.headers.items()]
@@ -197,6 +256,7 @@ class CallProtocol(BoundedProtocol):
     def _refuse(self, exchange: Exchange) -> None:
         exchange.keep_alive = False
         exchange.chunks.clear()
+        exchange.arrive()
         self._application.refuse(exchange, exchange.refusal or too_large())
 
 

@@ -31,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. A request over a bound is refused and the connection closed."""
 
     active: Any = None  # the request that is being answered, or was last
+    between = True  # the parser has read one request to its end, and nothing of the next
     _header_bytes = 0  # of headers that are complete
     _pending = 0  # received since the request began, while its headers are not
     _message_bytes = 0
@@ -77,6 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._header_bytes = self._pending = self._message_bytes = 0
         self._in_headers = self._began = True
+        self.between = False
         self._expect()
 
     def on_url(self, url: bytes) -> None:
@@ -119,7 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def has_arrived(self) -> None:
         """Note that a whole request has come."""
-        self._completed = True
+        self._completed = self.between = True
         self._arrived()
 
     def on_response_complete(self) -> None:
@@ -151,6 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._refusal is None:
             self._refusal = Problem("invalid-request", "A well-formed HTTP/1.1 request was expected.")
         self._refused = True
+        self.between = False
         self._arrived()
         if self.cycle is not None and self.cycle.more_body:  # the one that is refused
             self.cycle.disconnected = True
@@ -164,6 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
         Closing while it still sends would reset the connection, and the answer with it.
         """
         self._refused = True
+        self.between = False
         self._arrived()
         if not self.transport.is_closing():
             self.transport.write_eof()

@@ -14,7 +14,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -80,7 +80,7 @@ class LocalServer:
         except Exception as error:
             self._leave(exchange, record, exchange.problem(internal(error)))
 
-    def _find(self, headers: dict[str, str]) -> KeyRecord | None:
+    def _find(self, headers: Mapping[str, str]) -> KeyRecord | None:
         """Hash and look a key up once a turn: what holds for a call holds for those that came with it."""
         presented = headers.get("x-api-key")
         if presented is None:
