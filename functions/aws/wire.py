@@ -147,16 +147,23 @@ class Connection:
         """Read one answer, and say whether the connection is fit for another request."""
         status, head, rest = self._read_head(deadline)
         lower = head.lower()
+        # Whether a header is there at all is one search, and mostly it is not.
         if bodiless or status in (204, 304):
             body = b""
-        elif _field(lower, lower, b"\r\ntransfer-encoding:") == b"chunked":
+        elif (
+            b"\r\ntransfer-encoding:" in lower
+            and _field(lower, lower, b"\r\ntransfer-encoding:") == b"chunked"
+        ):
             body, rest = self._read_chunked(rest, deadline)
         else:
-            length = _number(_field(lower, lower, b"\r\ncontent-length:"), 10)
-            body = self._read_exactly(length, rest, deadline)
-            rest = rest[length:]
+            length = _number(_field(lower, lower, b"\r\ncontent-length:"))
+            if len(rest) == length <= MAX_BODY:
+                body, rest = rest, b""
+            else:
+                body = self._read_exactly(length, rest, deadline)
+                rest = rest[length:]
         kept = not rest and lower.startswith(b"http/1.1")
-        if _field(lower, lower, b"\r\nconnection:") == b"close":
+        if b"\r\nconnection:" in lower and _field(lower, lower, b"\r\nconnection:") == b"close":
             kept = False
         return Answer(status, head, body), kept
 
@@ -168,7 +175,7 @@ class Connection:
                     raise ValueError(f"the headers are over {MAX_HEAD} bytes")
                 data += self._receive_some(deadline)
             head, data = data[: end + 2], data[end + 4 :]
-            status = _number(head[9:12], 10)
+            status = _number(head[9:12])
             if not head.startswith(b"HTTP/1.") or status < 100:
                 raise ValueError("this is not HTTP/1.1")
             if status >= 200:
@@ -193,7 +200,7 @@ class Connection:
             while b"\r\n" not in rest:
                 rest += self._receive_some(deadline)
             size_line, _, rest = rest.partition(b"\r\n")
-            size = _number(size_line.partition(b";")[0].strip(), 16)
+            size = _hexadecimal(size_line.partition(b";")[0].strip())
             if len(body) + size > MAX_BODY:
                 raise ValueError(f"the body is over {MAX_BODY} bytes")
             while len(rest) < size + 2:
@@ -218,8 +225,15 @@ def _field(head: bytes, lower: bytes, named: bytes) -> bytes:
     return head[start : head.index(b"\r\n", start)].strip()
 
 
-def _number(digits: bytes, base: int) -> int:
-    """Digits alone: int() would take signs, blanks, underscores and 0x too."""
-    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
+def _number(digits: bytes) -> int:
+    """Digits alone: int() would take signs, blanks and underscores too."""
+    if not digits.isdigit():
         raise ValueError(f"a length or status was expected, not {digits[:20]!r}")
-    return int(digits, base)
+    return int(digits)
+
+
+def _hexadecimal(digits: bytes) -> int:
+    """The same for the length of a chunk."""
+    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
+        raise ValueError(f"a chunk's length was expected, not {digits[:20]!r}")
+    return int(digits, 16)
