@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_int, c_void_p
+from ctypes import byref, c_int, c_size_t, c_void_p
 
 from functions.inference.library import DTYPES, Library, TensorType
 from functions.inference.runtime import DEFAULT_SIGNATURE, ImpureGraph, RuntimeFailure
@@ -19,13 +19,21 @@ _IMPURE = frozenset({142, 143, 144, 146, 148, 149, 204})
 # state that the last call left, and the C library has no function to reset it.
 _STATEFUL = frozenset({16, 24, 27, 35, 44, 46, 52})
 
-# Ops of small graphs whose outputs' shapes follow from their inputs' shapes, whatever the values: ADD,
-# DEQUANTIZE, FULLY_CONNECTED, LOGISTIC, MUL, RELU, SOFTMAX, TANH, GATHER, SUB, DIV, EXP, CAST, MAXIMUM,
-# MINIMUM, GREATER, GREATER_EQUAL, LOG, RSQRT, SQUARE, ABS, QUANTIZE, SELECT_V2. None that takes a shape,
-# an axis or a size as a tensor: that may be computed.
+# Ops whose outputs' shapes follow from their inputs' shapes, whatever the values: ADD, AVERAGE_POOL_2D,
+# CONCATENATION, CONV_2D, DEPTHWISE_CONV_2D, DEQUANTIZE, FULLY_CONNECTED, LOGISTIC, MAX_POOL_2D, MUL, RELU,
+# SOFTMAX, TANH, GATHER, SUB, DIV, EXP, CAST, MAXIMUM, MINIMUM, NEG, GREATER, GREATER_EQUAL, SELECT, EQUAL,
+# NOT_EQUAL, LOG, RSQRT, PACK, LOGICAL_OR, UNPACK, SQUARE, ABS, QUANTIZE, SELECT_V2, BATCH_MATMUL, BITCAST.
 _SHAPED_BY_SHAPES = frozenset(
-    {0, 6, 9, 14, 18, 19, 25, 28, 36, 41, 42, 47, 53, 55, 57, 61, 62, 73, 76, 92, 101, 114, 123}
+    {0, 1, 2, 3, 4, 6, 9, 14, 17, 18, 19, 25, 28, 36, 41, 42, 47, 53, 55, 57, 59, 61, 62}
+    | {64, 71, 72, 73, 76, 83, 84, 88, 92, 101, 114, 123, 126, 159}
 )
+# Ops that are told a shape, an axis, places or a size by some of their inputs, here by number. Such an input
+# may be computed, so it has to be a constant. RESHAPE, PAD, TRANSPOSE, MEAN, ARG_MAX, EXPAND_DIMS, SUM,
+# REDUCE_MAX, ONE_HOT; STRIDED_SLICE, SPLIT, SLICE.
+_SHAPED_BY_CONSTANTS = {
+    **dict.fromkeys((22, 34, 39, 40, 56, 70, 74, 82, 85), (1,)),
+    **{45: (1, 2, 3), 49: (0,), 65: (1, 2)},
+}
 
 
 def read_signatures(library: Library, model: c_void_p) -> dict[str, Signature]:
@@ -60,8 +68,22 @@ def check_ops(library: Library, model: c_void_p) -> bool:
                 raise ImpureGraph(f"the graph keeps variables or draws random numbers (op {code.value})")
             if code.value in _STATEFUL:
                 raise RuntimeFailure(f"the graph has a fused recurrent layer (op {code.value})")
-            settled = settled and code.value in _SHAPED_BY_SHAPES
+            told_by = () if code.value in _SHAPED_BY_SHAPES else _SHAPED_BY_CONSTANTS.get(code.value)
+            settled = settled and told_by is not None and _are_constants(library, op, told_by)
     return settled
+
+
+def _are_constants(library: Library, op: c_void_p, numbers: tuple[int, ...]) -> bool:
+    count = library.number("GetNumOpInputs", op)
+    tensor, weights, data, size = c_void_p(), c_void_p(), c_void_p(), c_size_t()
+    for number in numbers:
+        if number < count:
+            library.call("GetOpInput", op, number, byref(tensor))
+            library.call("GetTensorWeights", tensor, byref(weights))
+            library.call("GetWeightsBytes", weights, byref(data), byref(size))
+            if not size.value:
+                return False
+    return True
 
 
 def _tensors(

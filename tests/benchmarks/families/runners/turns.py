@@ -6,6 +6,7 @@ A line "answer" is answered by its scores as JSON; "BATCH CALLS" by the CPU micr
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from time import process_time_ns
 
 
@@ -28,11 +29,8 @@ def serve(runs: Mapping[int, Callable[[], object]], answer: Callable[[], Sequenc
 
 
 def rotating(run: Callable[[object], object], given: Sequence[object]) -> Callable[[], object]:
-    """Call with one after the other, round and round: no call finds its own data still in the cache."""
-    state = [0]
+    """Call with one after the other, round and round: no call finds its own data still in the cache.
 
-    def call() -> object:
-        state[0] = (state[0] + 1) % len(given)
-        return run(given[state[0]])
-
-    return call
+    No Python stands between: it would be charged to who is called, and weigh most on the fastest.
+    """
+    return map(run, cycle(given)).__next__
