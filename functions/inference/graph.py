@@ -22,17 +22,18 @@ _STATEFUL = frozenset({16, 24, 27, 35, 44, 46, 52})
 # Ops whose outputs' shapes follow from their inputs' shapes, whatever the values: ADD, AVERAGE_POOL_2D,
 # CONCATENATION, CONV_2D, DEPTHWISE_CONV_2D, DEQUANTIZE, FULLY_CONNECTED, LOGISTIC, MAX_POOL_2D, MUL, RELU,
 # SOFTMAX, TANH, GATHER, SUB, DIV, EXP, CAST, MAXIMUM, MINIMUM, NEG, GREATER, GREATER_EQUAL, SELECT, EQUAL,
-# NOT_EQUAL, LOG, RSQRT, PACK, LOGICAL_OR, UNPACK, SQUARE, ABS, QUANTIZE, SELECT_V2, BATCH_MATMUL, BITCAST.
+# NOT_EQUAL, LOG, RSQRT, PACK, LOGICAL_OR, UNPACK, SQUARE, ABS, QUANTIZE, SELECT_V2, BATCH_MATMUL, ADD_N,
+# BITCAST.
 _SHAPED_BY_SHAPES = frozenset(
     {0, 1, 2, 3, 4, 6, 9, 14, 17, 18, 19, 25, 28, 36, 41, 42, 47, 53, 55, 57, 59, 61, 62}
-    | {64, 71, 72, 73, 76, 83, 84, 88, 92, 101, 114, 123, 126, 159}
+    | {64, 71, 72, 73, 76, 83, 84, 88, 92, 101, 106, 114, 123, 126, 159}
 )
 # Ops that are told a shape, an axis, places or a size by some of their inputs, here by number. Such an input
 # may be computed, so it has to be a constant. RESHAPE, PAD, TRANSPOSE, MEAN, ARG_MAX, EXPAND_DIMS, SUM,
-# REDUCE_MAX, ONE_HOT; STRIDED_SLICE, SPLIT, SLICE.
+# REDUCE_MAX, ONE_HOT, TOPK_V2; STRIDED_SLICE, SPLIT, SPLIT_V, SLICE.
 _SHAPED_BY_CONSTANTS = {
-    **dict.fromkeys((22, 34, 39, 40, 56, 70, 74, 82, 85), (1,)),
-    **{45: (1, 2, 3), 49: (0,), 65: (1, 2)},
+    **dict.fromkeys((22, 34, 39, 40, 48, 56, 70, 74, 82, 85), (1,)),
+    **{45: (1, 2, 3), 49: (0,), 102: (1, 2), 65: (1, 2)},
 }
 
 

@@ -60,4 +60,4 @@ def first_largest(scores: Tensor) -> Tensor:
 
 def constant(values: Any, dtype: Any = np.float32) -> Tensor:
     """A constant, rounded from float64 once."""
-    return tf.constant(np.ascontiguousarray(values, dtype=dtype))
+    return tf.constant(np.asarray(values, dtype=dtype, order="C"))

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.convert.forest import Forest, largest
 from models.convert.layout import Tree, ordered_values
 from models.convert.scikit.affine import Affine
-from models.convert.scores import SCORES, VALUES, Outputs, Tensor, agree, constant
+from models.convert.scores import SCORES, VALUES, Outputs, Tensor, agree
 from models.convert.tflite import ConversionError
 
 Predict = Callable[[Tensor], Outputs]
@@ -41,8 +40,8 @@ def classifier(model: Any, before: Affine | None) -> Predict:
     forest = Forest(absorb(trees, before), model.n_features_in_)
 
     if len(members) == 1:
-        shares = constant(single(forest.leaf_values))
-        return lambda rows: {SCORES: tf.gather(shares, forest.leaves(rows)[:, 0])}
+        shares = single(forest.leaf_values)
+        return lambda rows: {SCORES: forest.pick(shares, rows)}
     if forest.is_pure:
         return lambda rows: {SCORES: forest.counts(rows) * np.float32(1 / len(members))}
 
