@@ -34,8 +34,9 @@ class RuntimeApi:
     def __init__(self, address: str) -> None:
         endpoint, _ = split_url(f"http://{address}")
         self._connection = Connection(endpoint)
-        self._headers = f"Host: {endpoint.authority}\r\nUser-Agent: {AGENT}\r\n"
-        self._next = f"GET {API}/invocation/next HTTP/1.1\r\n{self._headers}\r\n".encode()
+        headers = f"Host: {endpoint.authority}\r\nUser-Agent: {AGENT}\r\n"
+        self._next = f"GET {API}/invocation/next HTTP/1.1\r\n{headers}\r\n".encode()
+        self._headers = f"{headers}Content-Type: application/json\r\n"
 
     def next(self) -> tuple[str, bytes]:
         """Wait for an event: its request id and its JSON."""
