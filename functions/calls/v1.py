@@ -12,7 +12,7 @@ from functions.calls.problems import Problem
 from functions.inference.answers import predictions
 from functions.inference.codec import choose_form, parse_json, tensors_from_instances
 from functions.preprocess.tensors import Tensor
-from models.strict_json import dumps
+from models.strict_json import quoted
 from models.typed import Sequence
 
 MEMBERS = frozenset(("instances",))
@@ -43,16 +43,14 @@ def decode(model: ModelView, request: Request) -> Asked:
 
 def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: Receipt) -> Answer:
     """Write the predictions and what they cost."""
-    usage = {"call_id": receipt.call_id, "units": receipt.units, "billed": receipt.billed}
-    if not receipt.billed:
-        usage["billed_version"] = receipt.billed_version
-    document = {
-        "predictions": predictions(model.manifest, outputs, asked.units),
-        "model": model.manifest.name,
-        "version": model.manifest.version,
-        "usage": usage,
-    }
-    return Answer({"content-type": JSON}, dumps(document).encode())
+    manifest = model.manifest
+    found = predictions(manifest, outputs, asked.units)
+    billed = "true" if receipt.billed else f'false,"billed_version":{quoted(receipt.billed_version)}'
+    text = (
+        f'{{"predictions":{found},"model":{quoted(manifest.name)},"version":{quoted(manifest.version)},'
+        f'"usage":{{"call_id":{quoted(receipt.call_id)},"units":{receipt.units},"billed":{billed}}}}}'
+    )
+    return Answer({"content-type": JSON}, text.encode())
 
 
 def check_units(model: ModelView, units: int) -> None:

@@ -16,7 +16,7 @@ from functions.inference.codec import (
     raw_of,
     tensor_from_list,
     tensor_from_raw,
-    values_of,
+    texts_of,
 )
 from functions.preprocess.tensors import Tensor
 from models.manifest import Manifest, TensorSpec
@@ -110,20 +110,21 @@ def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: R
         if binary:
             tail.append(raw_of(tensor))
             item["parameters"] = {"binary_data_size": len(tail[-1])}
+            described.append(dumps(item))
         else:
-            item["data"] = values_of(tensor)
-        described.append(item)
+            data = ",".join(texts_of(tensor))
+            described.append(f'{dumps(item)[:-1]},"data":[{data}]}}')
     document: dict[str, Any] = {"model_name": model.manifest.name, "model_version": model.manifest.version}
     if wanted.id is not None:
         document["id"] = wanted.id
-    document["outputs"] = described
-    document["parameters"] = {
+    parameters = {
         "call_id": receipt.call_id,
         "units": receipt.units,
         "billed": receipt.billed,
         **({} if receipt.billed else {"billed_version": receipt.billed_version}),
     }
-    body = dumps(document).encode()
+    text = f'{dumps(document)[:-1]},"outputs":[{",".join(described)}],"parameters":{dumps(parameters)}}}'
+    body = text.encode()
     if not tail:
         return Answer({"content-type": JSON}, body)
     return Answer({"content-type": BINARY, HEADER_LENGTH: str(len(body))}, body + b"".join(tail))

@@ -21,7 +21,7 @@ from functions.preprocess.tensors import (
     shape_fits,
 )
 from models.manifest import TensorSpec
-from models.strict_json import loads
+from models.strict_json import loads, quoted
 from models.typed import Any, Sequence
 
 assert sys.byteorder == "little", "tensors are little-endian; no platform that Payphone runs on is otherwise"
@@ -58,12 +58,11 @@ def tensors_from_instances(instances: Sequence[Any], inputs: Sequence[TensorSpec
     columns: list[list[Any]]
     if len(inputs) == 1:
         name = inputs[0].name
-        columns = [
-            [
-                _single(value, name, number) if type(value) is dict else value
-                for number, value in enumerate(instances)
-            ]
-        ]
+        column = list(instances)
+        for number, value in enumerate(instances):
+            if type(value) is dict:
+                column[number] = _single(value, name, number)
+        columns = [column]
     else:
         columns = [[] for _ in inputs]
         for number, value in enumerate(instances):
@@ -72,7 +71,7 @@ def tensors_from_instances(instances: Sequence[Any], inputs: Sequence[TensorSpec
                 raise InputError(f"instance {number} should be an object with exactly {names}")
             for column, spec in zip(columns, inputs, strict=True):
                 column.append(value[spec.name])
-    return [_stack(column, spec) for column, spec in zip(columns, inputs, strict=True)]
+    return [_rows(column, spec) or _stack(column, spec) for column, spec in zip(columns, inputs, strict=True)]
 
 
 def tensor_from_list(spec: TensorSpec, dtype: str, shape: tuple[int, ...], values: Any) -> Tensor:
@@ -105,18 +104,30 @@ def tensor_from_raw(spec: TensorSpec, dtype: str, shape: tuple[int, ...], data: 
     return Tensor(spec.name, dtype, shape, data)
 
 
-def values_of(tensor: Tensor) -> list[Any]:
-    """The elements as flat JSON values. A float32 keeps the 9 digits that carry it; NaN, ∞ become null."""
+def numbers_of(tensor: Tensor) -> Sequence[float]:
+    """The elements of a tensor of numbers, flat."""
+    return array(ELEMENT[tensor.dtype][0].replace("?", "B"), tensor.data)  # type: ignore[arg-type]
+
+
+def texts_of(tensor: Tensor) -> list[str]:
+    """The elements as flat JSON. A float32 keeps the 9 digits that carry it; NaN, ∞ become null."""
     if tensor.dtype == STRING:
-        return list(tensor.data)
-    values = array(ELEMENT[tensor.dtype][0].replace("?", "B"), bytes(tensor.data))  # type: ignore[arg-type]
+        return [*map(quoted, tensor.data)]  # type: ignore[arg-type]
+    numbers = numbers_of(tensor)
     if tensor.dtype == "float32":
-        return [float(f"{value:.9g}") if isfinite(value) else None for value in values]
+        texts = ("%.9g " * len(numbers) % tuple(numbers)).split()
+        return [text if "." in text and "+" not in text else json_number(text) for text in texts]
     if tensor.dtype == "float64":
-        return [value if isfinite(value) else None for value in values]
+        return [repr(number) if isfinite(number) else "null" for number in numbers]
     if tensor.dtype == "bool":
-        return [bool(value) for value in values]
-    return values.tolist()
+        return ["true" if number else "false" for number in numbers]
+    return [*map(str, numbers)]
+
+
+def json_number(text: str) -> str:
+    """How JSON has the number that `%g` wrote, as if it were parsed and written again; null for none."""
+    number = float(text)
+    return repr(number) if isfinite(number) else "null"
 
 
 def raw_of(tensor: Tensor) -> bytes:
@@ -127,13 +138,30 @@ def raw_of(tensor: Tensor) -> bytes:
     return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
 
 
-def nested(values: list[Any], shape: Sequence[int]) -> Any:
-    """Fold flat values into lists by `shape` (a scalar's shape is ())."""
-    if not shape:
-        return values[0]
+def nested(texts: list[str], shape: Sequence[int]) -> list[str]:
+    """Fold flat JSON into lists by `shape`: one text for each element of its first dimension."""
     for size in reversed(shape[1:]):
-        values = [values[at : at + size] for at in range(0, len(values), size)] if size else []
-    return values
+        texts = [f"[{','.join(texts[at : at + size])}]" for at in range(0, len(texts), size)] if size else []
+    return texts
+
+
+def _rows(column: list[Any], spec: TensorSpec) -> Tensor | None:
+    """A batch of flat lists of numbers, as most are, in few steps; None for all that has to be looked at."""
+    name, dtype, expected = spec
+    if len(expected) != 2 or not dtype.startswith("float"):
+        return None
+    width = expected[1]
+    for row in column:
+        if type(row) is not list or len(row) != width:
+            return None
+    flat = column[0] if len(column) == 1 else list(chain.from_iterable(column))
+    if not _NUMBERS.issuperset(map(type, flat)):
+        return None
+    try:
+        packed = array(ELEMENT[dtype][0], flat)
+    except OverflowError:
+        return None
+    return Tensor(name, dtype, (len(column), width), packed.tobytes()) if isfinite(sum(packed)) else None
 
 
 def _single(value: dict[str, Any], name: str, number: int) -> Any:

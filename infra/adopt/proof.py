@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from array import array
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.inference import engine
-from functions.inference.codec import nested, tensors_from_instances, values_of
+from functions.inference.codec import nested, numbers_of, tensors_from_instances, texts_of
 from functions.inference.interpreter import InterpreterModel
 from functions.preprocess.tensors import ELEMENT, STRING, Tensor, element_count
 from infra.adopt.opened import Arrays, Opened, Reference
@@ -45,7 +46,7 @@ def rows_for(sample: str | None, model: engine.Model, words: Sequence[str] = ())
     columns = {}
     for spec in model.inputs:
         tensor = _texts(spec, count, words) if spec.dtype == STRING else made_up(*_of(spec), count)
-        columns[spec.name] = nested(_short(tensor), tensor.shape)
+        columns[spec.name] = json.loads(f"[{','.join(nested(_short(tensor), tensor.shape))}]")
     if len(columns) == 1:
         return list(next(iter(columns.values())))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -60,9 +61,11 @@ def made_up(shape: tuple[int, ...], dtype: str, name: str, count: int) -> Tensor
     return Tensor(name, dtype, full, array(code, [draw() for _ in range(element_count(full))]).tobytes())
 
 
-def _short(tensor: Tensor) -> list[Any]:
+def _short(tensor: Tensor) -> list[str]:
     """The values as one would type them: made up of three digits, float32 has more."""
-    return [round(value, 3) if isinstance(value, float) else value for value in values_of(tensor)]
+    if not tensor.dtype.startswith("float"):
+        return texts_of(tensor)
+    return [repr(round(number, 3)) for number in numbers_of(tensor)]
 
 
 def _of(spec: TensorSpec) -> tuple[tuple[int, ...], str, str]:

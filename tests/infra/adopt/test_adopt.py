@@ -23,7 +23,7 @@ def answers(place: Workspace, adopted: Adopted, instances: list) -> list:
         for at in range(0, len(instances), manifest.max_instances):
             batch = instances[at : at + manifest.max_instances]
             outputs = model.run(model.prepare(tensors_from_instances(batch, model.inputs)))
-            found += predictions(manifest, outputs, len(batch))
+            found += json.loads(predictions(manifest, outputs, len(batch)))
         return found
     finally:
         model.close()

@@ -89,7 +89,7 @@ def test_takes_a_row_in_order_and_by_name(built: dict[str, Built], workspace: Wo
     answers = []
     for value in (by_name, in_order):
         tensors = tensors_from_instances([value], choose_form(value, model.forms))
-        answers += predictions(manifest, model.run(model.prepare(tensors)), 1)
+        answers += json.loads(predictions(manifest, model.run(model.prepare(tensors)), 1))
     model.close()
     assert answers[0] == answers[1]
     assert answers[0]["label"] in ("malignant", "benign")
