@@ -26,7 +26,7 @@ Header = tuple[str, str]
 class Verdict(NamedTuple):
     """Whether a call may go on. `limit` is "", "throttle" or "quota"; `retry_after` is in seconds.
 
-    `headers` belong on the answer, whether the call was allowed or not.
+    `headers` belong on the answer, whether the call was allowed or not; their names are lower-case.
     """
 
     allowed: bool
@@ -64,29 +64,30 @@ class Limits:
             if now_ms >= self._end:  # and never back: a call that began last month opens nothing
                 self._turn_month(now_ms)
             account = record.customer, plan.name
-            used = self._used.get(account)
-            if used is None and plan.quota:
+            used = self._used.get(account) if plan.quota else 0
+            if used is None:
                 used = self._used[account] = self._live_calls(*account, self._month)
             bucket = self._bucket(record.key_id, plan, now_ms)
             limit = ""
             if not bucket.take(now_ms):
                 limit = "throttle"
-            elif used is not None and plan.quota and counts:
+            elif plan.quota and counts:
                 if used < plan.quota:
                     used = self._used[account] = used + 1
                 else:
                     limit = "quota"
-            month_left = ceil((self._end - now_ms) / 1000)
-        fields = []
+            month_left = -((now_ms - self._end) // 1000)
+        state = ""
         if plan.rate:
-            fields.append(f'"throttle";r={int(bucket.tokens)};t={bucket.seconds_to(plan.burst)}')
+            state = f'"throttle";r={int(bucket.tokens)};t={bucket.seconds_to(plan.burst)}'
         if plan.quota:
-            fields.append(f'"quota";r={max(plan.quota - (used or 0), 0)};t={month_left}')
-        headers = (bucket.policy, ("RateLimit", ", ".join(fields)))
+            left = f'"quota";r={max(plan.quota - used, 0)};t={month_left}'
+            state = f"{state}, {left}" if state else left
+        headers = (bucket.policy, ("ratelimit", state))
         if not limit:
             return Verdict(True, "", 0, headers)
         wait = month_left if limit == "quota" else bucket.seconds_to(1)
-        return Verdict(False, limit, wait, (*headers, ("Retry-After", str(wait))))
+        return Verdict(False, limit, wait, (*headers, ("retry-after", str(wait))))
 
     def release(self, record: KeyRecord, admitted_at: int) -> None:
         """Give an unbilled call back to the quota: a replay, a refusal, a failure. Not to the throttle.
@@ -138,7 +139,7 @@ class _Bucket:
         if plan.quota:
             policies.append(f'"quota";q={plan.quota};w={month_seconds}')
         self.plan = plan
-        self.policy = ("RateLimit-Policy", ", ".join(policies))
+        self.policy = ("ratelimit-policy", ", ".join(policies))
 
     def take(self, now_ms: int) -> bool:
         """Fill up by the time gone by and take one token, if there is one."""

@@ -299,7 +299,8 @@ class Call:
             size = f"{len(answer.body):,}"
             detail = f"The answer has {size} bytes, {MAX_ANSWER:,} can be sent; send fewer instances a call."
             raise Problem("answer-too-large", detail)
-        headers = {**self.headers, **answer.headers, "x-request-id": self.request.attempt_id}
+        headers = self.headers | answer.headers
+        headers["x-request-id"] = self.request.attempt_id
         headers["payphone-call-id"] = row.call_id
         headers["payphone-receipt"] = receipt_of(row)
         if not billed:

@@ -49,9 +49,8 @@ def admit(limits: Limits, record: KeyRecord, now_ms: int, *, counts: bool) -> di
     What is never billed does not `count`: it is throttled like any other, but no quota is in its way.
     """
     verdict = limits.admit(record, now_ms, counts=counts)
-    headers = {name.lower(): value for name, value in verdict.headers}
+    headers = dict(verdict.headers)
     if not verdict.allowed:
-        headers["retry-after"] = str(verdict.retry_after)
         if verdict.limit == "quota":
             raise Problem("quota-exceeded", "The plan's calls of this UTC month are used up.", headers)
         raise Problem("throttled", f"Wait {verdict.retry_after} s, then send calls more slowly.", headers)

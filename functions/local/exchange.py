@@ -224,9 +224,9 @@ class CallProtocol(BoundedProtocol):
         if not exchange.keep_alive:
             lines.append("connection: close\r\n")
         lines.append(f"content-length: {len(response.body)}\r\n\r\n")
-        date = b"".join([b"%b: %b\r\n" % pair for pair in self.server_state.default_headers])
         body = b"" if exchange.method == "HEAD" else response.body
-        self.transport.write(STATUS_LINE[response.status] + date + "".join(lines).encode("latin-1") + body)
+        head = "".join(lines).encode("latin-1")
+        self.transport.write(_first_lines(response.status, *self.server_state.default_headers) + head + body)
         if exchange.more_body:
             self.linger()
         elif not exchange.keep_alive:
@@ -266,6 +266,12 @@ def _lead(url: bytes) -> tuple[str, Route | None]:
     if "%" in path:
         path = unquote(path)
     return path, route(path)
+
+
+@lru_cache(maxsize=64)
+def _first_lines(status: int, *headers: tuple[bytes, bytes]) -> bytes:
+    """The status, and what uvicorn says on every answer: the date."""
+    return STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 def _repeated(names: list[bytes]) -> Problem | None:

@@ -14,6 +14,7 @@ import logging
 import os
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import groupby
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
@@ -49,11 +50,7 @@ class AccessRecord(NamedTuple):
 
 
 _TYPES = (int, str, str, str, str, str, str, int, int, int)
-_FIELDS = [
-    f'"{name}":{"%d" if kind is int else "%s"}'
-    for name, kind in zip(AccessRecord._fields, _TYPES, strict=True)
-]
-_LINE = "{" + ",".join(_FIELDS) + "}"
+_LINE = '{"time":%d,"request_id":%s,"attempt_id":%s,%s,"status":%d,"response_bytes":%d,"latency_ms":%d}'
 
 
 class Torn(NamedTuple):
@@ -96,7 +93,7 @@ class AccessLog:
     def write(self, *records: AccessRecord) -> None:
         """Append records, with one system call for those of a day."""
         with self._lock:
-            for day, group in groupby(records, key=lambda record: record.time // DAY_MS):
+            for day, group in groupby(records, key=_day):
                 lines = [*map(_line, group)]
                 try:
                     self._append(day, lines)
@@ -194,8 +191,20 @@ def _parse(line: bytes) -> AccessRecord | None:
 
 def _line(record: AccessRecord) -> str:
     time, request_id, attempt_id, key_id, method, path, model, *numbers = record
-    texts = map(quoted, (request_id, attempt_id, key_id, method, path, model))
-    return _LINE % (time, *texts, *numbers)
+    attempt = quoted(attempt_id)
+    request = attempt if request_id == attempt_id else quoted(request_id)
+    return _LINE % (time, request, attempt, _same(key_id, method, path, model), *numbers)
+
+
+@lru_cache(maxsize=256)
+def _same(key_id: str, method: str, path: str, model: str) -> str:
+    """The members that are as in a caller's last line."""
+    members = {"key_id": key_id, "method": method, "path": path, "model": model}
+    return ",".join([f'"{name}":{quoted(value)}' for name, value in members.items()])
+
+
+def _day(record: AccessRecord) -> int:
+    return record.time // DAY_MS
 
 
 def _file_name(day: int) -> str:

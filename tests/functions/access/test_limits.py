@@ -63,7 +63,7 @@ def test_a_throttled_call_says_when_to_come_back(limits):
     assert limits.admit(record, NOVEMBER).allowed
     verdict = limits.admit(record, NOVEMBER + 100)
     assert (verdict.allowed, verdict.limit, verdict.retry_after) == (False, "throttle", 2)
-    assert dict(verdict.headers)["Retry-After"] == "2"
+    assert dict(verdict.headers)["retry-after"] == "2"
     assert limits.admit(record, NOVEMBER + 100 + 2 * SECOND).allowed
 
 
@@ -123,7 +123,7 @@ def test_a_release_never_makes_room_that_was_not_taken(limits):
 def test_a_call_refused_by_the_throttle_takes_nothing_of_the_quota(limits):
     record = key(plan(rate=1, burst=1, quota=10))
     assert admitted(limits, record, NOVEMBER, 100) == 1
-    assert "r=9" in dict(limits.admit(record, NOVEMBER).headers)["RateLimit"]
+    assert "r=9" in dict(limits.admit(record, NOVEMBER).headers)["ratelimit"]
 
 
 def test_a_changed_plan_holds_from_the_next_call(limits):
@@ -132,7 +132,7 @@ def test_a_changed_plan_holds_from_the_next_call(limits):
     assert admitted(limits, smaller, NOVEMBER, 9) == 1
     verdict = limits.admit(smaller, NOVEMBER + 10 * SECOND)
     assert verdict.limit == "quota"
-    assert dict(verdict.headers)["RateLimit-Policy"] == '"throttle";q=2;w=2, "quota";q=21;w=2592000'
+    assert dict(verdict.headers)["ratelimit-policy"] == '"throttle";q=2;w=2, "quota";q=21;w=2592000'
 
 
 def test_a_plan_without_limits_needs_no_headers_and_no_ledger(limits, ledger):
@@ -144,9 +144,9 @@ def test_a_plan_without_limits_needs_no_headers_and_no_ledger(limits, ledger):
 
 def test_headers_name_only_the_limits_there_are(limits):
     throttled = dict(limits.admit(key(plan(rate=10, burst=10)), NOVEMBER).headers)
-    assert throttled == {"RateLimit-Policy": '"throttle";q=10;w=1', "RateLimit": '"throttle";r=9;t=1'}
+    assert throttled == {"ratelimit-policy": '"throttle";q=10;w=1', "ratelimit": '"throttle";r=9;t=1'}
     counted = dict(limits.admit(key(plan(quota=9), "key_2"), DECEMBER - SECOND).headers)
-    assert counted == {"RateLimit-Policy": '"quota";q=9;w=2592000', "RateLimit": '"quota";r=8;t=1'}
+    assert counted == {"ratelimit-policy": '"quota";q=9;w=2592000', "ratelimit": '"quota";r=8;t=1'}
 
 
 def test_an_error_of_the_ledger_comes_through_and_is_not_remembered(ledger):
@@ -201,7 +201,7 @@ def test_no_more_is_admitted_than_the_plan_allows(rate, burst, quota, waits):
         headers = dict(verdict.headers)
         policies, states = (
             {name: (int(a), int(b)) for name, a, b in field.findall(headers[header])}
-            for field, header in ((POLICY_FIELD, "RateLimit-Policy"), (LIMIT_FIELD, "RateLimit"))
+            for field, header in ((POLICY_FIELD, "ratelimit-policy"), (LIMIT_FIELD, "ratelimit"))
         )
         assert (
             set(policies) == set(states) == {n for n, held in (("throttle", rate), ("quota", quota)) if held}
@@ -209,7 +209,7 @@ def test_no_more_is_admitted_than_the_plan_allows(rate, burst, quota, waits):
         assert all(0 <= states[name][0] <= policies[name][0] for name in states)
         if rate:
             assert policies["throttle"] == (burst, ceil(burst / rate))
-        assert ("Retry-After" in headers) == (not verdict.allowed)
+        assert ("retry-after" in headers) == (not verdict.allowed)
         if verdict.limit == "throttle":
             assert limits.admit(record, now + verdict.retry_after * 1000).limit != "throttle"
             break
