@@ -201,9 +201,14 @@ def environment(function: Function, client: str) -> dict[str, str]:
     }
 
 
+def command(python: Path, function: Function) -> list[str]:
+    """What Lambda starts."""
+    return [*filter(None, [function.wrapper]), str(python), "-m", "awslambdaric", function.handler]
+
+
 def _run(python: Path, function: Function, client: str, calls: int) -> runtime_api.Run:
-    command = [*filter(None, [function.wrapper]), str(python), "-m", "awslambdaric", function.handler]
-    return runtime_api.run(command, environment(function, client), function.path, [function.event], calls)
+    started = command(python, function)
+    return runtime_api.run(started, environment(function, client), function.path, [function.event], calls)
 
 
 def _check(function: Function, run: runtime_api.Run) -> None:

@@ -5,8 +5,10 @@ the answer and asks again: CPU time between two polls is what one call costs, al
 own HTTP and JSON, the handler, what it logs. CPU time until the first poll is the cold start.
 """
 
+import contextlib
 import socket
 import subprocess
+from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -41,6 +43,17 @@ class Run(NamedTuple):
 
 def run(command: list[str], environment: dict[str, str], folder: str, events: list[bytes], calls: int) -> Run:
     """Start the function, give it `calls` events in turn, read the clock at each poll, end it."""
+    with started(command, environment, folder) as (pid, wire):
+        polls, first_done, answer = _serve(wire, pid, events, calls)
+        peak = clocks.peak_mb(pid)
+    warm = polls[1 + int(calls * WARM_UP) :]
+    between = [after - before for before, after in pairwise(warm)]
+    return Run(polls[0] / 1e6, (first_done - polls[0]) / 1e6, median(between) / 1e3, peak, answer)
+
+
+@contextlib.contextmanager
+def started(command: list[str], environment: dict[str, str], folder: str) -> Iterator[tuple[int, "Wire"]]:
+    """A function's process, and what it asks; FunctionFailed with what it said if that goes wrong."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(60)
         host, port = listening.getsockname()
@@ -53,8 +66,7 @@ def run(command: list[str], environment: dict[str, str], folder: str, events: li
         )
         failure: Exception | None = None
         try:
-            polls, first_done, answer = _serve(_Wire(listening), process.pid, events, calls)
-            peak = clocks.peak_mb(process.pid)
+            yield process.pid, Wire(listening)
         except (OSError, FunctionFailed) as error:
             failure = error
         finally:
@@ -62,12 +74,9 @@ def run(command: list[str], environment: dict[str, str], folder: str, events: li
             said = process.communicate()[1].decode(errors="replace")
         if failure is not None:
             raise FunctionFailed(f"{failure}; it said: {said[-2000:]}") from failure
-    warm = polls[1 + int(calls * WARM_UP) :]
-    between = [after - before for before, after in pairwise(warm)]
-    return Run(polls[0] / 1e6, (first_done - polls[0]) / 1e6, median(between) / 1e3, peak, answer)
 
 
-def _serve(wire: "_Wire", pid: int, events: list[bytes], calls: int) -> tuple[list[int], int, bytes]:
+def _serve(wire: "Wire", pid: int, events: list[bytes], calls: int) -> tuple[list[int], int, bytes]:
     """CPU clock at each poll and after the first answer, and that answer."""
     polls: list[int] = []
     first_done, first_answer = 0, b""
@@ -76,22 +85,25 @@ def _serve(wire: "_Wire", pid: int, events: list[bytes], calls: int) -> tuple[li
         polls.append(clocks.process_ns(pid))
         if number == calls:
             break
-        event = events[number % len(events)]
-        wire.write(HEAD % len(event) + event)
-        answer = wire.read(b"/response")
+        answer = wire.call(events[number % len(events)])
         if number == 0:
             first_done, first_answer = clocks.process_ns(pid), answer
         wire.write(ACCEPTED)
     return polls, first_done, first_answer
 
 
-class _Wire:
+class Wire:
     """Requests of the runtime client, which keeps its connection."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
         self._connection: socket.socket | None = None
         self._data = b""
+
+    def call(self, event: bytes) -> bytes:
+        """Give an event to a client that has asked for one; its answer, which is not accepted yet."""
+        self.write(HEAD % len(event) + event)
+        return self.read(b"/response")
 
     def write(self, data: bytes) -> None:
         assert self._connection
