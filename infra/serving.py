@@ -21,7 +21,7 @@ from functions.api.app import create_app
 from functions.api.context import Context
 from functions.calls.core import Calls
 from functions.customers.sqlite import UnknownCustomer
-from functions.local.exchange import CallProtocol
+from functions.local.connection import CallProtocol
 from functions.local.models import ServedModels
 from functions.local.notifier import Notifier
 from functions.local.server import LocalServer

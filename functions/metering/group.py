@@ -11,87 +11,31 @@ This file knows threads and tickets; what an entry is and how a group is written
 from __future__ import annotations
 
 import logging
-from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter_ns
-from typing import Generic, TypeVar
+from typing import Generic
 
-from functions.metering.ledger import LedgerUnavailable, Outcome
+from functions.metering.ledger import LedgerUnavailable
+from functions.metering.tickets import Entry, GroupTicket, Result, Tickets, run_callbacks, settle
 
 MAX_GROUP = 64
 RETRY_SECONDS = 1.0
 GATHER_NS = 1_000_000  # at most, until a loop writes what it has though more comes
 QUICK_NS = 5_000_000  # what a commit may take a loop, on average over PACE_GROUPS; so may a model
 PACE_GROUPS = 16
-AVOID_NS = 1_000_000_000  # for so long the thread has them all when they take longer
+AVOID_NS = (
+    1_000_000_000  # for so long the thread has them all when they take longer; each time twice as long,
+)
+MAX_AVOID_NS = 64_000_000_000  # up to this, until one is quick again
 
-Entry = TypeVar("Entry")
-Result = Outcome | Exception | None
 Notify = Callable[[Callable[[], None]], object]
 Write = Callable[[list[Entry]], Sequence[Result]]
 
 log = logging.getLogger(__name__)
-
-
-class GroupTicket(Generic[Entry]):
-    """One entry on its way to the disk. Implements Ticket."""
-
-    __slots__ = ("_callbacks", "_done", "_result", "_settled", "entry")
-
-    def __init__(self, entry: Entry) -> None:
-        """Wait for the writer."""
-        self.entry = entry
-        self._result: Result = None
-        self._settled = False
-        self._callbacks: list[Callable[[], None]] = []
-        self._done = allocate_lock()
-        self._done.acquire()
-
-    def wait(self) -> Outcome | None:
-        """Block until the entry is durable; None for an entry that has no outcome."""
-        if not self._settled:
-            with self._done:
-                pass
-        if isinstance(self._result, Exception):
-            raise LedgerUnavailable(f"the usage row could not be written: {self._result}")
-        return self._result
-
-    def outcome(self) -> Outcome:
-        """Block until the row is durable."""
-        outcome = self.wait()
-        assert outcome is not None
-        return outcome
-
-    def on_settled(self, callback: Callable[[], None]) -> None:
-        """Run `callback` once: at once if the ticket is settled, else through the writer's `notify`."""
-        self._callbacks.append(callback)
-        if self._settled:
-            self.run_callbacks()
-
-    def settle(self, result: Result) -> None:
-        """Let go of those who wait. Callbacks are run apart from this, for a whole group."""
-        self._result = result
-        self._settled = True
-        self._done.release()
-
-    def run_callbacks(self) -> None:
-        """Run those not yet run; list.pop is atomic, so two threads never run one of them twice."""
-        while self._callbacks:
-            try:
-                callback = self._callbacks.pop()
-            except IndexError:
-                return
-            try:
-                callback()
-            except Exception:  # must not reach the writer, nor the other tickets of the group
-                log.exception("a callback of a ledger ticket failed")
-
-
-Tickets = list[GroupTicket[Entry]]
 
 
 class GroupWriter(Generic[Entry]):
@@ -122,7 +66,7 @@ class GroupWriter(Generic[Entry]):
         self._submitted: Tickets[Entry] = []
         self._seen = self._since = 0  # of what is submitted: how many last turn, and when it began
         self._pace = 0.0  # nanoseconds an attempt takes
-        self._avoid_until = 0
+        self._avoid, self._avoid_until = AVOID_NS, 0
         self._queue: SimpleQueue[Tickets[Entry] | None] = SimpleQueue()
         self._waiting: Tickets[Entry] = []  # taken from the queue; the writer's own
         self._ended = False
@@ -202,16 +146,21 @@ class GroupWriter(Generic[Entry]):
         ended = perf_counter_ns()
         took = ended - began
         self._pace += (took - self._pace) / PACE_GROUPS
-        if results is None or min(took, self._pace) > QUICK_NS:
+        if results is None:
             self._avoid_until = ended + AVOID_NS
+        elif min(took, self._pace) > QUICK_NS:
+            self._avoid_until = ended + self._avoid
+            self._avoid = min(2 * self._avoid, MAX_AVOID_NS)
+        else:
+            self._avoid = AVOID_NS
         with self._gate:
             if results is None and not self._closed:
                 self._queue.put(group)
                 return
             if self._pending():
                 self._queue.put([])  # the thread is to try again
-        _settle(group, results or [LedgerUnavailable("the ledger is closed")] * len(group))
-        _run_callbacks(group)
+        settle(group, results or [LedgerUnavailable("the ledger is closed")] * len(group))
+        run_callbacks(group)
 
     def _enqueue(self) -> None:
         if self._submitted:
@@ -224,9 +173,9 @@ class GroupWriter(Generic[Entry]):
             group, more = self._gather()
             with self._writing:
                 results = self._results(self._write, group)
-            _settle(group, results)
+            settle(group, results)
             try:
-                self._notify(partial(_run_callbacks, group))
+                self._notify(partial(run_callbacks, group))
             except Exception:  # such as a loop that is closed: whoever waits in outcome() knows already
                 log.exception("the ledger could not notify")
 
@@ -260,13 +209,3 @@ class GroupWriter(Generic[Entry]):
             self._failed += len(group)
             return [error] * len(group)
         return results
-
-
-def _settle(group: Tickets[Entry], results: Sequence[Result]) -> None:
-    for ticket, result in zip(group, results, strict=True):
-        ticket.settle(result)
-
-
-def _run_callbacks(group: Tickets[Entry]) -> None:
-    for ticket in group:
-        ticket.run_callbacks()

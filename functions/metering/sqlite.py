@@ -3,52 +3,24 @@
 A row is on the disk before its ticket settles; one sync serves a whole group (`group.py`). Rows of
 a group see each other, and a bad one fails alone. Any number of processes may use one file:
 `BEGIN IMMEDIATE` lets in one group at a time.
-
-The table has a rowid and two indices. A random `call_id` dirties a page of its index for each row;
-where attempt ids grow with time neighbours share that page, and a large group costs a third.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from json.encoder import encode_basestring_ascii
 from threading import Lock
 from typing import Any, NamedTuple
 
-from functions.metering.event import LIVE, VOID, UsageEvent
-from functions.metering.group import MAX_GROUP, GroupTicket, GroupWriter, Notify, Result
+from functions.metering.event import UsageEvent
+from functions.metering.group import MAX_GROUP, GroupWriter, Notify
 from functions.metering.ledger import Billed, Holds, LedgerUnavailable, Outcome, settle, voided
-from functions.metering.sqlite_holds import ACCOUNTS, GroupHolds
+from functions.metering.sqlite_holds import GroupHolds
+from functions.metering.sqlite_rows import INSERT, READ, ROW, SCHEMA, WRITE, decode, encode
+from functions.metering.tickets import GroupTicket, Result
 from functions.sqlite import BUSY_SECONDS, connect
-
-SCHEMA = (
-    f"""
-    CREATE TABLE call (
-        call_id TEXT NOT NULL PRIMARY KEY, attempts TEXT NOT NULL, key_id TEXT NOT NULL,
-        customer TEXT NOT NULL, plan TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
-        kind TEXT NOT NULL, units INTEGER NOT NULL, bytes_in INTEGER NOT NULL,
-        started_at INTEGER NOT NULL, fingerprint TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('{LIVE}', '{VOID}')), revision INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX call_by_time ON call (started_at, customer)
-    """,
-    "ALTER TABLE call ADD COLUMN nonce TEXT NOT NULL DEFAULT ''",
-    ACCOUNTS,
-)
-# Nothing but these constants and question marks ever enters the text of a statement.
-_COLUMNS = ", ".join(UsageEvent._fields)
-READ = f"SELECT {_COLUMNS} FROM call"  # noqa: S608
-_WRITE = f"INSERT OR REPLACE INTO call ({_COLUMNS}) VALUES"
-_ROW = f"({', '.join('?' * len(UsageEvent._fields))})"
-_INSERT = [  # by the number of rows
-    f"INSERT INTO call ({_COLUMNS}) VALUES {', '.join([_ROW] * count)}"  # noqa: S608
-    for count in range(MAX_GROUP + 1)
-]
-_ATTEMPTS = UsageEvent._fields.index("attempts")
 
 log = logging.getLogger(__name__)
 
@@ -199,9 +171,9 @@ class SqliteLedger:
             if not isinstance(entry, UsageEvent) or entry.fingerprint:
                 return None
             rows.append(entry)
-            values += _encode(entry)
+            values += encode(entry)
         try:
-            self._database.execute(_INSERT[len(rows)], values)
+            self._database.execute(INSERT[len(rows)], values)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
             return None  # a row of this name is there already, or one does not fit
         except sqlite3.DatabaseError as error:
@@ -272,22 +244,12 @@ class SqliteLedger:
                 held[entry.call_id] = changed[entry.call_id] = write
             outcomes.append(outcome)
         if changed:
-            values = [value for row in changed.values() for value in _encode(row)]
+            values = [value for row in changed.values() for value in encode(row)]
             with holds.written():
-                self._database.execute(f"{_WRITE} {', '.join([_ROW] * len(changed))}", values)
+                self._database.execute(f"{WRITE} {', '.join([ROW] * len(changed))}", values)
         billed += newly_billed
         return outcomes
 
 
 def _code(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _encode(row: UsageEvent) -> list[Any]:
-    values: list[Any] = [*row]
-    values[_ATTEMPTS] = f"[{','.join(map(encode_basestring_ascii, row.attempts))}]"
-    return values
-
-
-def decode(row: tuple[Any, ...]) -> UsageEvent:
-    return UsageEvent(row[0], tuple(json.loads(row[1])), *row[2:])

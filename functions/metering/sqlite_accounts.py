@@ -9,7 +9,7 @@ from threading import Lock
 
 from functions.metering.accounts import Entry, Overdrawn, same
 from functions.metering.ledger import LedgerUnavailable
-from functions.metering.sqlite import SCHEMA
+from functions.metering.sqlite_rows import SCHEMA
 from functions.sqlite import connect
 
 _ENTRY = "SELECT entry_id, amount, reason, made_at FROM entry WHERE account = ?"

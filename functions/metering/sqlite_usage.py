@@ -11,7 +11,7 @@ from typing import Any
 
 from functions.metering.event import LIVE, UsageEvent
 from functions.metering.ledger import LedgerUnavailable
-from functions.metering.sqlite import READ, SCHEMA, decode
+from functions.metering.sqlite_rows import READ, SCHEMA, decode
 from functions.metering.usage import DAY_MS, UsageBucket, day_of, day_start, days_of
 from functions.sqlite import UnusableDatabase, connect_to_read
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from functions.calls.problems import Response
-from functions.local.exchange import LESSONS, CallProtocol
+from functions.local.connection import LESSONS, CallProtocol
 from functions.local.head import Head
 
 PATH = b"/v1/models/sentiment/predict"

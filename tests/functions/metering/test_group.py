@@ -235,16 +235,24 @@ def take_turns(turns, writer, count):
     return [group[0] for group in turns.groups()[0]]
 
 
-def test_a_slow_disk_is_left_to_the_thread_and_tried_again_a_second_later(turns, in_turn):
+def test_a_slow_disk_is_left_to_the_thread_and_tried_again_ever_later(turns, in_turn):
     turns.nanoseconds = 3 * QUICK_NS
     mine = take_turns(turns, in_turn, 2 * PACE_GROUPS)
     assert mine == [*range(len(mine))]
     assert 0 < len(mine) < PACE_GROUPS
-    turns.now += 10**9
-    assert take_turns(turns, in_turn, 5) == [*mine, 0]
-    turns.now += 10**9
+    for seconds in (1, 2, 4):  # and each time twice as late
+        turns.now += (seconds * 1000 - 100) * 10**6
+        assert take_turns(turns, in_turn, 5) == mine
+        turns.now += 100 * 10**6
+        mine.append(0)
+        assert take_turns(turns, in_turn, 5) == mine
+    turns.now += 8 * 10**9
     turns.nanoseconds = 0
     assert len(take_turns(turns, in_turn, 50)) > len(mine) + 40
+    turns.nanoseconds = 100 * QUICK_NS
+    mine = take_turns(turns, in_turn, 5)
+    turns.now += 10**9
+    assert len(take_turns(turns, in_turn, 5)) == len(mine) + 1
 
 
 def test_a_slow_write_among_quick_ones_is_no_slow_disk(turns, in_turn):
