@@ -34,7 +34,8 @@ class ModelOnAws(BaseModel):
     """Calls at once for which it is kept started. It is paid for by the hour, called or not."""
 
     runtime_client: Literal["payphone", "aws"] = "payphone"
-    """What asks Lambda for events: Payphone's own client, light, or AWS' (docs/hot-path.md compares them)."""
+    """What asks Lambda for events: Payphone's own client, light, or AWS' (docs/hot-path.md compares them).
+    With `snap_start` it is always AWS'."""
 
     @property
     def own_client(self) -> bool:

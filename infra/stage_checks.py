@@ -123,8 +123,11 @@ def _starts(stage: Stage, model: str) -> Finding:
     if started:
         return Finding(check, "starts, and refuses a key that it does not know")
     wrong = said.get("errorMessage") or f"answers {said.get('statusCode')} to a key that nobody has"
-    remedy = "read the function's log: its first lines say what it could not load. If there are none, set "
-    return Finding(check, wrong, f'{remedy}runtime_client = "aws" under [aws.models.{model}] and deploy')
+    remedy = (
+        "read the function's log: its first lines say what it could not load. If they name /var/task/start "
+        f'or there are none, set runtime_client = "aws" under [aws.models.{model}] and deploy'
+    )
+    return Finding(check, wrong, remedy)
 
 
 def _plans(stage: Stage, settings: Settings) -> Iterator[Finding]:

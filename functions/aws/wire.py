@@ -5,7 +5,7 @@ use (Content-Length or chunked). A socket with an unread answer is never sent on
 can't read another's answer, whatever was raised in between. Any failure closes the socket and is
 ConnectionLost; whether to send again is the caller's to know.
 
-Deadlines are instants of `time.monotonic()`.
+Deadlines are as in stream.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.typed import NamedTuple
 MAX_HEAD = 64 * 1024
 MAX_BODY = 64 * 1024 * 1024
 HOST = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-IPV6 = "0123456789abcdef:"
+IPV6 = "0123456789abcdef:."
 MAX_IDLE_SECONDS = 300  # NAT gateways and load balancers forget a connection after 350 s
 
 
@@ -54,11 +54,13 @@ def split_url(url: str) -> tuple[Endpoint, str]:
         host, port = authority, "443" if tls else "80"
     name, letters = (host[1:-1], IPV6) if host[:1] + host[-1:] == "[]" else (host, HOST)
     if (
-        not (tls or scheme.lower() == "http")
+        not url.isascii()
+        or not (tls or scheme.lower() == "http")
         or not name
         or name.strip(letters)
         or port.strip("0123456789")
-        or not 0 < int(port[:6] or 0) < 65536
+        or len(port) > 5
+        or not 0 < int(port or 0) < 65536
         or not all("!" <= one <= "~" for one in path)
     ):
         shown = url.partition("?")[0].rpartition("@")[2]

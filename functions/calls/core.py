@@ -313,7 +313,7 @@ class Call:
             self.calls.ledger.void(row.call_id, self.request.attempt_id)
         except LedgerUnavailable:
             # The log will show an answer that was not 2xx: on that evidence reconciliation credits the row.
-            log.critical("row %s could not be voided after a failure", row.call_id)
+            log.critical(f"row {row.call_id} could not be voided after a failure")
 
     def _problem(self, problem: Problem, is_v2: bool) -> Response:
         problem.headers = {**self.headers, **problem.headers}

@@ -122,7 +122,7 @@ def unrecorded() -> Problem:
 def refusal(reason: str, attempt_id: str) -> Problem:
     """Say why a repeated call is not answered."""
     if reason == "foreign":
-        log.critical("two different calls came with the gateway id %s", attempt_id)
+        log.critical(f"two different calls came with the gateway id {attempt_id}")
         return unrecorded()
     details = {
         "mismatch": "It was used for a different request (path, content type or body).",

@@ -19,6 +19,12 @@ def test_names_every_file_but_itself(make_manifest: Callable[..., Manifest]) -> 
     assert [ref.name for ref in make_manifest().files] == ["model.tflite", "vocabulary.json"]
 
 
+def test_keeps_what_became_of_a_candidate_without_end(make_manifest: Callable[..., Manifest]) -> None:
+    """A refused int8 whose scores are no numbers differs from its source without end."""
+    manifest = make_manifest(training={"candidates": [{"max_diff": float("inf")}]})
+    assert from_json(manifest.to_json()) == manifest
+
+
 @pytest.mark.parametrize("name", ["../model", "a/b", "a\\b", ".hidden", ""])
 def test_refuses_a_file_outside_its_folder(make_manifest: Callable[..., Manifest], name: str) -> None:
     data = make_manifest(model=FileRef(name, "0" * 64, 1)).to_json()

@@ -32,7 +32,7 @@ class Lambda:
 
     def __init__(self, task):
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self.asked = []
+        self.asked, self.heads = [], []
         host, port = self.listening.getsockname()
         environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"}
         command = [str(task / bundle.START), sys.executable, "/var/runtime/bootstrap.py"]
@@ -62,6 +62,7 @@ class Lambda:
                 data += more
             head, _, rest = data.partition(b"\r\n\r\n")
             line = head.split(b"\r\n")[0].decode()
+            self.heads.append(head.decode())
             self.asked.append((line, rest[: total(data) - len(head) - 4]))
             data = data[total(data) :]
             if answer is None:
@@ -81,19 +82,20 @@ def total(data):
     return len(head) + 4 + (int(fields[0].split(b":")[1]) if fields else 0)
 
 
-def event(document, **more):
+def event(document, more=""):
     body = json.dumps(document).encode()
-    return head(**more) + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    return head(more) + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-def head(request_id=ID):
+def head(more=""):
     return (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        f"Lambda-Runtime-Aws-Request-Id: {request_id}\r\nLambda-Runtime-Deadline-Ms: 1542409706888\r\n"
+        f"Lambda-Runtime-Aws-Request-Id: {ID}\r\nLambda-Runtime-Deadline-Ms: 1542409706888\r\n{more}"
     ).encode()
 
 
 ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n{"status": "OK"}'
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 NEXT = "GET /2018-06-01/runtime/invocation/next HTTP/1.1"
@@ -160,6 +162,12 @@ def test_a_call_that_fails_is_told_without_its_payload(start):
     assert api.asked[3][0] == RESPONSE
 
 
+def test_a_failure_that_lambda_does_not_take_is_no_reason_to_show_a_payload(start):
+    code, said = start(HANDLER).play(event({"fail": "a secret"}), FORBIDDEN)
+    assert (code, "secret" in said) == (1, False)
+    assert "Lambda did not take" in said
+
+
 def test_a_connection_that_died_is_opened_anew_and_asked_again(start):
     api = start(HANDLER)
     api.play(event({"a": 1}), None, ACCEPTED, None, event({"b": 2}), ACCEPTED, GONE)
@@ -167,17 +175,28 @@ def test_a_connection_that_died_is_opened_anew_and_asked_again(start):
     assert api.asked[1] == api.asked[2]
 
 
-def test_an_answer_that_lambda_finds_too_large_ends_nothing(start):
+def test_an_answer_that_had_arrived_before_its_connection_died_is_not_asked_for_again(start):
     api = start(HANDLER)
-    api.play(
-        event({"a": 1}), b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", event({}), ACCEPTED, GONE
-    )
+    api.play(event({"a": 1}), None, FORBIDDEN, event({"b": 2}), ACCEPTED, GONE)
+    assert [line for line, _ in api.asked] == [NEXT, RESPONSE, RESPONSE, NEXT, RESPONSE, NEXT]
+
+
+def test_answers_name_the_invocation_where_lambda_has_named_it(start):
+    api, given = start(HANDLER), "Lambda-Runtime-Invocation-Id: 7f-1\r\n"
+    api.play(event({}, given), ACCEPTED, event({"fail": "no"}, given), ACCEPTED, event({}), ACCEPTED, GONE)
+    assert [given in f"{head}\r\n" for head in api.heads] == [False, True, False, True, False, False, False]
+
+
+@pytest.mark.parametrize("refusal", [TOO_LARGE, GONE])
+def test_an_answer_that_lambda_can_not_use_ends_nothing(start, refusal):
+    api = start(HANDLER)
+    api.play(event({"a": 1}), refusal, event({}), ACCEPTED, GONE)
     assert [line for line, _ in api.asked] == [NEXT, RESPONSE, NEXT, RESPONSE, NEXT]
 
 
 def test_an_answer_that_lambda_does_not_want_ends_the_sandbox(start):
     api = start(HANDLER)
-    code, said = api.play(event({"a": 1}), b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    code, said = api.play(event({"a": 1}), FORBIDDEN)
     assert code == 1
     assert f"Lambda did not take invocation/{ID}/response: HTTP status 403" in said
 

@@ -207,6 +207,7 @@ def test_a_root_that_is_not_amazons_is_found_in_the_whole_bundle(
         ("https://LOCALHOST/", ("localhost", 443, True), "/", "localhost"),
         ("http://[fd00:ec2::23]/v1/x?y=1", ("fd00:ec2::23", 80, False), "/v1/x?y=1", "[fd00:ec2::23]"),
         ("https://h:80/", ("h", 80, True), "/", "h:80"),
+        ("http://[::ffff:1.2.3.4]:8/", ("::ffff:1.2.3.4", 8, False), "/", "[::ffff:1.2.3.4]:8"),
     ],
 )
 def test_urls_are_split(url, endpoint, path, authority):
@@ -215,7 +216,17 @@ def test_urls_are_split(url, endpoint, path, authority):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8000", "ftp://h", "http://", "http://u:p@h/", "http://h:99999"]
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://h",
+        "http://",
+        "http://u:p@h/",
+        "http://h:99999",
+        "http://h:000080",
+        "http://\u212a",
+    ],
 )
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(ValueError, match=r"expected|range"):
