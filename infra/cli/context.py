@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -146,6 +147,19 @@ def find_payer(place: Place, wanted: str) -> str:
         if keys.list(wanted):
             return wanted
     return find_customer(place, wanted).customer_id
+
+
+def amount_of(text: str) -> Decimal:
+    """An amount of money that somebody typed; Failure if it is none."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        from infra.cli.console import Failure
+
+        raise Failure(f"an amount such as 5 or 12.50 was expected, not {text!r}")
+    return amount
 
 
 def names_by_id(place: Place) -> dict[str, str]:

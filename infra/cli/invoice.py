@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -216,7 +215,7 @@ def credit(
     if calls:
         note = credit_calls(number, calls, reason, ours, place.plan_book(), now_ms)
     else:
-        note = credit_amount(number, _amount(amount or ""), reason, ours, now_ms)
+        note = credit_amount(number, context.amount_of(amount or ""), reason, ours, now_ms)
     with closing(place.accounts()) as accounts:
         settle(note["month"], ours, place.plan_book(), accounts, now_ms)
     if as_json:
@@ -293,13 +292,3 @@ def _check_month(month: str) -> None:
         month_span(month)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise Failure(f"--amount {text!r}: an amount such as 5 or 12.50 was expected")
-    return amount

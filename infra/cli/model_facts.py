@@ -72,15 +72,13 @@ def candidates(manifest: Manifest) -> list[tuple[str, ...]]:
 
 
 CANDIDATE_COLUMNS = (
-    *(
-        "Converted as",
-        ">Size",
-        ">Rows compared",
-        ">Labels agree",
-        ">Largest difference",
-        ">A row, CPU",
-        "Proof",
-    ),
+    "Converted as",
+    ">Size",
+    ">Rows compared",
+    ">Labels agree",
+    ">Largest difference",
+    ">A row, CPU",
+    "Proof",
 )
 
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from infra.cli import context
-from infra.cli.console import escape, show, size_text, table
+from infra.cli.console import escape, show, table
+from infra.cli.model_facts import CANDIDATE_COLUMNS, candidates
 from infra.quickstart import CUSTOMER
 
 if TYPE_CHECKING:
     from infra.pipeline import Built
     from infra.quickstart import Exchange
 
+PROOF = {"published": "green", "passed": "none", "refused": "red"}
 STYLES = {"answered": "green", "replayed": "cyan", "refused": "yellow"}
 
 
@@ -32,32 +34,8 @@ def tell_built(built: Built) -> None:
             f"         [dim]{reference['value']:.3f} {escape(reference['name'])}: "
             f"{escape(reference['note'])}[/]"
         )
-    rows = [
-        (
-            candidate["quantization"],
-            size_text(candidate["bytes"]),
-            f"{candidate['rows']:,}",
-            f"{candidate['agreement']:.4%}",
-            f"{candidate['max_diff']:.2g}",
-            f"{candidate.get('microseconds', 0):,.0f} µs",
-            "[green]published[/]"
-            if candidate["chosen"]
-            else "passed"
-            if candidate["passed"]
-            else "[red]refused[/]",
-        )
-        for candidate in training["candidates"]
-    ]
-    columns = (
-        "Converted as",
-        ">Size",
-        ">Rows compared",
-        ">Labels agree",
-        ">Largest difference",
-        ">A row, CPU",
-        "Proof",
-    )
-    show(table(columns, rows, "Converted models against Keras, from raw text to score"))
+    rows = [(*cells, f"[{PROOF[proof]}]{proof}[/]") for *cells, proof in candidates(manifest)]
+    show(table(CANDIDATE_COLUMNS, rows, "Converted models against Keras, from raw text to score"))
     show(f"[bold]Publish[/]  {manifest.name} version {manifest.version}, {parity.rows:,} rows proven.")
 
 

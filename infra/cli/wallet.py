@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -144,7 +143,7 @@ def _post(
     now_ms = context.now_ms()
     with closing(place.accounts()) as accounts:
         try:
-            entry = posting(accounts, payer, code, _amount(amount), reference, now_ms)
+            entry = posting(accounts, payer, code, context.amount_of(amount), reference, now_ms)
         except EntryConflict as error:
             before = f"{amount_text(abs(error.posted.amount))} {code}"
             raise Failure(
@@ -179,13 +178,3 @@ def _currency(ctx: typer.Context, place: Place, payer: str, given: str | None) -
     if len(found) > 1:
         raise Failure(f"{payer} has wallets in {', '.join(sorted(found))}: say which with --currency")
     return found.pop() if found else context.settings(ctx).service.currency
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise Failure(f"an amount such as 25 or 9.50 was expected, not {text!r}")
-    return amount
