@@ -115,8 +115,7 @@ class Calls:
             if record is None or not record.usable(request.time_ms):
                 raise unauthenticated()
             model = self._find(way, record)
-            counts = way.action == PREDICT and not self._is_paid(request, record)
-            headers = self._admit(record, request.time_ms, counts=counts) if self._admit else {}
+            headers, counts = self._take_place(request, record, way.action == PREDICT)
             if way.action != PREDICT:
                 headers |= {"content-type": JSON, "x-request-id": request.attempt_id}
                 return Response(200, headers, v2.describe(way.action, model))
@@ -138,10 +137,22 @@ class Calls:
             problem.headers = {**call.headers, **problem.headers}
         return problem.response(request.attempt_id, v2=is_v2)
 
+    def _take_place(self, request: Request, record: KeyRecord, counts: bool) -> tuple[dict[str, str], bool]:
+        """The headers that say what is left of the limits, and whether the quota has counted the call."""
+        if self._admit is None:
+            return {}, counts
+        try:
+            return self._admit(record, request.time_ms, counts=counts), counts
+        except Problem as problem:
+            if problem.kind != "quota-exceeded" or not self._is_paid(request, record):
+                raise
+            del problem.headers["retry-after"]
+            return problem.headers, False
+
     def _is_paid(self, request: Request, record: KeyRecord) -> bool:
         """Whether this repeats a billed call, which a used-up quota must not stop from being answered."""
         key = request.headers.get("idempotency-key")
-        if key is None or self.limits is None or not record.plan.quota:
+        if key is None:
             return False
         row = self.ledger.get(call_identity(record.customer, request.attempt_id, key))
         return row is not None and row.state == LIVE

@@ -162,20 +162,20 @@ class SqliteLedger:
     def _insert(self, entries: Sequence[_Entry]) -> list[Result] | None:
         """Write a group of new calls by one statement, which outside of BEGIN is a transaction of its own.
 
-        Each statement lets go of the GIL, and beside a busy event loop getting it back is what takes
+        Each statement lets go of the GIL, and beside busy threads getting it back is what takes
         time. None, and nothing written, if an entry is to be judged by what is there, or is refused.
         """
         values: list[Any] = []
         rows: list[UsageEvent] = []
         for entry in entries:
-            if not isinstance(entry, UsageEvent) or entry.fingerprint:
+            if not isinstance(entry, UsageEvent):
                 return None
             rows.append(entry)
             values += encode(entry)
         try:
             self._database.execute(INSERT[len(rows)], values)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
-            return None  # a row of this name is there already, or one does not fit
+            return None  # a row of this name is there already or comes twice, or one does not fit
         except sqlite3.DatabaseError as error:
             if _code(error) == sqlite3.SQLITE_FULL:  # the long way tells whether that was before the COMMIT
                 return None

@@ -201,9 +201,11 @@ class BrokenDisk:
         )
         if not commits or not self._times:
             return self._database.execute(sql, *values)
-        self._times -= 1
         if self._written:
-            self._database.execute(sql, *values)
+            self._database.execute(
+                sql, *values
+            )  # a row that is there already is refused before the disk fails
+        self._times -= 1
         raise sqlite3.OperationalError("disk I/O error")
 
 

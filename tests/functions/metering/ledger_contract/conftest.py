@@ -36,7 +36,7 @@ def ledger_file(folder):
 # An empty store per test, as the address that its entry in LEDGERS opens.
 ADDRESSES = {"sqlite": ledger_file, "sqlite in turn": ledger_file, "dynamodb": make_table}
 # How much a test sends at once: a call on the wire has a socket of its own, and moto a thread for each.
-MANY = {"sqlite": 2000, "sqlite in turn": 500, "dynamodb": 100}
+MANY = {"sqlite": 2000, "sqlite in turn": 100, "dynamodb": 100}
 EXAMPLES = {"sqlite": 60, "sqlite in turn": 40, "dynamodb": 5}
 
 
