@@ -28,7 +28,8 @@ def paces(drafts: Mapping[str, tuple[Manifest, Mapping[str, bytes]]], value: Any
             model = engine.load(draft, files.__getitem__)
             stack.callback(model.close)
             form = choose_form(value, model.forms)
-            calls[quantization] = partial(model.run, model.prepare(tensors_from_instances([value], form)))
+            tensors = tensors_from_instances([value], form, model.takes_missing)
+            calls[quantization] = partial(model.run, model.prepare(tensors))
         counts = {name: max(3, int(TURN_US / max(_timed(call, 3), 1))) for name, call in calls.items()}
         figures: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(ROUNDS):

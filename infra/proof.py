@@ -63,7 +63,7 @@ def answer(
     """Answer request values in batches of the size a request may have; gives the first output [n, …]."""
     scores, done = [], 0
     for instances, form in batches(model, values):
-        output = model.run(model.prepare(tensors_from_instances(instances, form)))[0]
+        output = model.run(model.prepare(tensors_from_instances(instances, form, model.takes_missing)))[0]
         assert isinstance(output.data, bytes)
         scores.append(np.frombuffer(output.data, ELEMENT[output.dtype][0]).reshape(output.shape))
         done += len(instances)

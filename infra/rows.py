@@ -131,4 +131,6 @@ def fold(values: list[Any], spec: TensorSpec) -> list[Any]:
 
 
 def _cell(text: str | None, spec: TensorSpec, number: int) -> Any:
+    if not text and spec.dtype.startswith("float"):
+        return None  # missing, which not every model takes
     return text or "" if spec.dtype in ("string", BYTES) else _json(text or "", number)

@@ -23,6 +23,7 @@ class Described(NamedTuple):
     manifest: Manifest
     inputs: tuple[TensorSpec, ...]
     forms: Sequence[tuple[TensorSpec, ...]]
+    takes_missing: bool
 
 
 class PublishedModels:
@@ -60,4 +61,5 @@ class PublishedModels:
         preprocess = manifest.preprocess
         files = {ref.name: verify(ref, self._registry.read(manifest, ref.name)) for ref in preprocess.files}
         made = make_preprocessor(preprocess, files, manifest.signatures["predict"])
-        return Described(manifest, made.inputs, (made.inputs, *getattr(made, "alternatives", ())))
+        forms = (made.inputs, *getattr(made, "alternatives", ()))
+        return Described(manifest, made.inputs, forms, getattr(made, "takes_missing", False))

@@ -50,6 +50,7 @@ def show_model(model: str, key: Caller, parts: Parts) -> ModelDetail:
         **_summary(view).model_dump(),
         inputs=[Tensor(**spec) for spec in metadata["inputs"]],
         outputs=[Tensor(**spec) for spec in metadata["outputs"]],
+        takes_missing=view.takes_missing,
         max_instances=manifest.max_instances,
         price=Price(plan=plan.name, currency=plan.currency, per_call=decimal_text(plan.price(manifest.name))),
         quantization=manifest.quantization,

@@ -55,6 +55,7 @@ class ModelDetail(ModelSummary):
 
     inputs: list[Tensor]
     outputs: list[Tensor]
+    takes_missing: bool = Field(description="Whether a float may be missing: null in JSON, NaN in bytes.")
     max_instances: int
     price: Price
     quantization: str

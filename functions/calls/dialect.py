@@ -65,6 +65,10 @@ class ModelView(Protocol):
     def forms(self) -> Sequence[tuple[TensorSpec, ...]]:
         """All ways to give them: `inputs` first, then others, such as a file in place of its pixels."""
 
+    @property
+    def takes_missing(self) -> bool:
+        """Whether floats may be missing: null in JSON, NaN in bytes."""
+
 
 class Dialect(Protocol):
     """One way to ask and to answer over HTTP."""

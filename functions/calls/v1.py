@@ -38,7 +38,7 @@ def decode(model: ModelView, request: Request) -> Asked:
         raise Problem("invalid-request", '"instances" should be a list, even for a single instance.')
     check_units(model, len(instances))
     specs = choose_form(instances[0], model.forms)
-    return Asked(tensors_from_instances(instances, specs), len(instances), None)
+    return Asked(tensors_from_instances(instances, specs, model.takes_missing), len(instances), None)
 
 
 def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: Receipt) -> Answer:

@@ -87,7 +87,8 @@ def decode(model: ModelView, request: Request) -> Asked:
         expected = ", or ".join(", ".join(f'"{spec.name}"' for spec in form) for form in model.forms)
         raise Problem("invalid-input", f"Exactly the inputs {expected} were expected, each once.")
     raw = _raw_parts(given, tail)
-    tensors = [_tensor(spec, by_name[spec.name], raw.get(spec.name)) for spec in specs]
+    missing = model.takes_missing
+    tensors = [_tensor(spec, by_name[spec.name], raw.get(spec.name), missing) for spec in specs]
     units = {tensor.shape[0] for tensor in tensors}
     if len(units) != 1:
         raise Problem(
@@ -177,7 +178,7 @@ def _raw_parts(given: Sequence[Mapping[str, Any]], tail: bytes) -> dict[str, byt
     return parts
 
 
-def _tensor(spec: TensorSpec, item: Mapping[str, Any], raw: bytes | None) -> Tensor:
+def _tensor(spec: TensorSpec, item: Mapping[str, Any], raw: bytes | None, takes_missing: bool) -> Tensor:
     shape, datatype = item.get("shape"), item.get("datatype")
     if not isinstance(shape, list) or any(type(size) is not int for size in shape):
         raise Problem("invalid-request", f'Input "{spec.name}" should have a "shape" of whole numbers.')
@@ -187,7 +188,7 @@ def _tensor(spec: TensorSpec, item: Mapping[str, Any], raw: bytes | None) -> Ten
     dtype = spec.dtype if DATATYPE[spec.dtype] == datatype else DTYPE[datatype]
     if raw is not None:
         return tensor_from_raw(spec, dtype, tuple(shape), raw)
-    return tensor_from_list(spec, dtype, tuple(shape), item.get("data"))
+    return tensor_from_list(spec, dtype, tuple(shape), item.get("data"), takes_missing)
 
 
 def _wanted(document: Mapping[str, Any], manifest: Manifest) -> Wanted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from itertools import chain
-from math import isfinite
+from math import isfinite, isinf, nan
 
 from functions.preprocess.tensors import (
     BYTES,
@@ -27,6 +27,7 @@ from models.typed import Any, Sequence
 assert sys.byteorder == "little", "tensors are little-endian; no platform that Payphone runs on is otherwise"
 
 _NUMBERS = frozenset((int, float))
+_NULL = type(None)
 
 
 def parse_json(data: bytes) -> Any:
@@ -53,8 +54,13 @@ def choose_form(instance: Any, forms: Sequence[Sequence[TensorSpec]]) -> Sequenc
     return next(texts, forms[0]) if isinstance(instance, str) else forms[0]
 
 
-def tensors_from_instances(instances: Sequence[Any], inputs: Sequence[TensorSpec]) -> list[Tensor]:
-    """Stack instances (each a value, or an object by input name) into one tensor an input."""
+def tensors_from_instances(
+    instances: Sequence[Any], inputs: Sequence[TensorSpec], takes_missing: bool = False
+) -> list[Tensor]:
+    """Stack instances (each a value, or an object by input name) into one tensor an input.
+
+    `takes_missing`: a null among floats is a value that is missing, which the tensor has as NaN.
+    """
     columns: list[list[Any]]
     if len(inputs) == 1:
         name = inputs[0].name
@@ -71,10 +77,15 @@ def tensors_from_instances(instances: Sequence[Any], inputs: Sequence[TensorSpec
                 raise InputError(f"instance {number} should be an object with exactly {names}")
             for column, spec in zip(columns, inputs, strict=True):
                 column.append(value[spec.name])
-    return [_rows(column, spec) or _stack(column, spec) for column, spec in zip(columns, inputs, strict=True)]
+    return [
+        _rows(column, spec) or _stack(column, spec, takes_missing)
+        for column, spec in zip(columns, inputs, strict=True)
+    ]
 
 
-def tensor_from_list(spec: TensorSpec, dtype: str, shape: tuple[int, ...], values: Any) -> Tensor:
+def tensor_from_list(
+    spec: TensorSpec, dtype: str, shape: tuple[int, ...], values: Any, takes_missing: bool = False
+) -> Tensor:
     """Make a tensor of V2 `data`, which may be flat or nested; both are row-major."""
     _check_tensor(spec, dtype, shape)
     where = f'input "{spec.name}"'
@@ -85,7 +96,7 @@ def tensor_from_list(spec: TensorSpec, dtype: str, shape: tuple[int, ...], value
         if unfolded is None:
             raise InputError(f"{where} has data that is not nested as its shape {list(shape)} says")
         values = unfolded
-    return _pack(spec, shape, values, where)
+    return _pack(spec, shape, values, where, takes_missing)
 
 
 def tensor_from_raw(spec: TensorSpec, dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
@@ -170,7 +181,7 @@ def _single(value: dict[str, Any], name: str, number: int) -> Any:
     return value[name]
 
 
-def _stack(column: list[Any], spec: TensorSpec) -> Tensor:
+def _stack(column: list[Any], spec: TensorSpec, takes_missing: bool) -> Tensor:
     """Stack one value an instance; free dimensions but the first must agree over the batch."""
     shape = _shape_of(column[0], len(spec.shape))
     if not shape_fits(shape, spec.shape[1:]) or 0 in shape:
@@ -180,7 +191,7 @@ def _stack(column: list[Any], spec: TensorSpec) -> Tensor:
     if flat is None:
         number = next(n for n, value in enumerate(column) if _unfold(value, shape) is None)
         raise InputError(f'instance {number}: "{spec.name}" is not of {_show(shape)} as instance 0 is')
-    return _pack(spec, (len(column), *shape), flat, f'"{spec.name}"')
+    return _pack(spec, (len(column), *shape), flat, f'"{spec.name}"', takes_missing)
 
 
 def _shape_of(value: Any, most: int) -> tuple[int, ...]:
@@ -205,7 +216,9 @@ def _unfold(value: Any, shape: Sequence[int]) -> list[Any] | None:
     return level
 
 
-def _pack(spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str) -> Tensor:
+def _pack(
+    spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str, takes_missing: bool
+) -> Tensor:
     count = element_count(shape)
     if len(flat) != count:
         raise InputError(f"{where} has {len(flat)} values; its shape {list(shape)} needs {count}")
@@ -223,6 +236,9 @@ def _pack(spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str)
             raise InputError(f"{where} should be true or false, a {_name(types - {bool})} came")
         return Tensor(spec.name, "bool", shape, bytes(flat))
     floating = spec.dtype.startswith("float")
+    if takes_missing and floating and _NULL in types:
+        flat = [nan if value is None else value for value in flat]
+        types.remove(_NULL)
     wrong = types - (_NUMBERS if floating else {int})
     if wrong:
         expected = "numbers" if floating else "whole numbers"
@@ -231,7 +247,8 @@ def _pack(spec: TensorSpec, shape: tuple[int, ...], flat: list[Any], where: str)
         packed = array(ELEMENT[spec.dtype][0], flat)
     except OverflowError:
         raise InputError(f"{where} has a number outside the range of {spec.dtype}") from None
-    if floating and not isfinite(sum(packed)) and not all(map(isfinite, packed)):
+    # JSON has no NaN: where one is, it was a null.
+    if floating and not isfinite(sum(packed)) and any(map(isinf, packed)):
         raise InputError(f"{where} has a number outside the range of {spec.dtype}")
     return Tensor(spec.name, spec.dtype, shape, packed.tobytes())
 

@@ -37,6 +37,7 @@ class Model:
         self._runtime = runtime
         # All sets of inputs that a caller may give, `inputs` first; a batch is of one form.
         self.forms = (preprocessor.inputs, *getattr(preprocessor, "alternatives", ()))
+        self.takes_missing: bool = getattr(preprocessor, "takes_missing", False)
         # Where the runtime's outputs, by signature, lie in the order of the manifest's.
         self._places = {
             key: [

@@ -12,8 +12,9 @@ from models.typed import Any, Mapping, Sequence
 class Columns:
     """Preprocessing kind "columns": "features" [n, columns], or one number for each column → float32 rows.
 
-    Parameter: `names`, the columns in the order the graph takes them. By name, an instance is an object
-    such as {"age": 41, "income": 30000}; every column has to be there.
+    Parameters: `names`, the columns in the order the graph takes them, and `missing`, whether values may be
+    missing (NaN); they may not where it is left out. By name, an instance is an object such as
+    {"age": 41, "income": 30000}; every column has to be there.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Columns:
                 f"{len(names)} names for {self._target.shape[1]} columns: one for each was expected"
             )
         self.inputs = (TensorSpec("features", "float32", (-1, len(names))),)
+        self.takes_missing = parameters.get("missing") is True
         self.alternatives = (tuple(TensorSpec(name, "float32", (-1,)) for name in names),)
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:

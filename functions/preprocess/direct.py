@@ -8,13 +8,17 @@ from models.typed import Any, Mapping, Sequence
 
 
 class Direct:
-    """Preprocessing kind "none": public inputs are the signature's inputs."""
+    """Preprocessing kind "none": public inputs are the signature's inputs.
+
+    Parameter: `missing`, whether floats may be missing (NaN); they may not where it is left out.
+    """
 
     def __init__(
         self, parameters: Mapping[str, Any], files: Mapping[str, bytes], signature: Signature
     ) -> None:
-        """Take the inputs from the signature; the kind has no parameters and no files."""
+        """Take the inputs from the signature; there are no files."""
         self.inputs = signature.inputs
+        self.takes_missing = parameters.get("missing") is True
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Give the tensors as they came."""

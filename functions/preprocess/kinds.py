@@ -11,7 +11,7 @@ class Preprocessor(Protocol):
     """Turns the tensors a caller gives into the ones the graph takes.
 
     A kind that takes the same in other forms too, such as a file, names them in `alternatives`:
-    a tuple of sets of inputs.
+    a tuple of sets of inputs. One whose floats may be missing (NaN, in JSON null) has a true `takes_missing`.
     """
 
     @property

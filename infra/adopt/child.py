@@ -23,7 +23,7 @@ from functions.inference import engine
 from functions.inference.runtime import Runtime, RuntimeFailure
 from functions.preprocess.tensors import ELEMENT, InputError, element_count
 from infra.adopt.opened import Asked, Opened, open_model
-from infra.adopt.proof import made_up, prove_rows, rows_for
+from infra.adopt.proof import made_up, prove_rows, rows_for, takes_missing
 from infra.pace import paces
 from infra.progress import Progress, to_line, under_way
 from infra.rows import RowError
@@ -72,7 +72,12 @@ def adopt(order: dict[str, Any], report: Callable[[Progress], None]) -> list[str
     for number, (quantization, data) in enumerate(opened.files.items()):
         report(under_way("prove", f"Answering rows with {quantization}", number, len(opened.files)))
         draft = _draft(order, opened, quantization, data)
-        model = engine.load(draft, {MODEL_FILE: data, **opened.encoding.files}.__getitem__)
+        read = {MODEL_FILE: data, **opened.encoding.files}.__getitem__
+        model = engine.load(draft, read)
+        if takes_missing(model, opened):
+            model.close()
+            draft = _with_missing(draft)
+            model = engine.load(draft, read)
         try:
             rows = rows or rows_for(order["sample"], model, opened.words)
             candidate, task, labels = prove_rows(model, data, rows, opened, order["labels"])
@@ -97,6 +102,8 @@ def adopt(order: dict[str, Any], report: Callable[[Progress], None]) -> list[str
     message = f"{chosen.quantization} answers as its source does on {chosen.parity.rows:,} {kind}"
     report(Progress("prove", message, 1, 1, {}))
     notes = list(opened.notes)
+    if manifest.preprocess.parameters.get("missing"):
+        notes.append("values may be missing (null in JSON), as in its source")
     if not order["sample"]:
         notes.append(f"proven on {len(rows)} made-up rows; with --sample rows.csv it is proven on real ones")
     artifact = folder / "artifact"
@@ -145,6 +152,12 @@ def _draft(order: dict[str, Any], opened: Opened, quantization: str, data: bytes
         model=describe_file(MODEL_FILE, data),
         recipe=order["sha256"],
     )
+
+
+def _with_missing(draft: Manifest) -> Manifest:
+    """The same for a model whose rows may lack values."""
+    parameters = {**draft.preprocess.parameters, "missing": True}
+    return draft._replace(preprocess=draft.preprocess._replace(parameters=parameters))
 
 
 def _check_inputs(signature: Signature) -> None:

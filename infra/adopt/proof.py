@@ -96,7 +96,7 @@ def prove_rows(
     for batch, form in batches(model, rows):
         if fixed and len(batch) < most:
             break
-        tensors = tensors_from_instances(batch, form)
+        tensors = tensors_from_instances(batch, form, model.takes_missing)
         prepared = model.prepare(tensors)
         outputs = model.run(prepared)
         # A text goes to its source as it is: what becomes of it is part of the proof.
@@ -113,6 +113,37 @@ def prove_rows(
     labelled = task if len(found[0]) == 1 else "prediction"
     parity, disagreed = compare(lambda _: before, lambda _: after, list(before), gate, labelled)
     return Candidate(draft.quantization, data, parity, disagreed), task, names
+
+
+def takes_missing(model: engine.Model, opened: Opened) -> bool:
+    """Whether the source answers rows that lack values, and the serving code as it does.
+
+    The rows are made up: each column is missing once, then all are at once.
+    """
+    spec, *others = model.inputs
+    if opened.reference is None or others or len(spec.shape) != 2 or max(spec.shape[0], -spec.shape[1]) > 0:
+        return False
+    count = min(spec.shape[1], MOST_SAMPLE_ROWS)
+    rows: list[list[float | None]] = [*nested(_short(made_up(*_of(spec), count)), (count, spec.shape[1]))]
+    for number, row in enumerate(rows):
+        row[number] = None
+    rows.append([None] * spec.shape[1])
+    tolerance = TOLERANCE[model.manifest.quantization]
+    try:
+        for batch, form in batches(model, rows):
+            prepared = model.prepare(tensors_from_instances(batch, form, takes_missing=True))
+            results = opened.reference({tensor.name: _array(tensor) for tensor in prepared})
+            for tensor in model.run(prepared):
+                found = _array(tensor).reshape(len(batch), -1)
+                expected = np.asarray(results[tensor.name]).reshape(len(batch), -1)
+                largest = max(1.0, float(np.abs(expected).max()))
+                if not np.abs(found - expected).max() <= tolerance * largest:  # nor where it is NaN
+                    return False
+                if (found.argmax(axis=1) != expected.argmax(axis=1)).any():
+                    return False
+    except Exception:  # a framework refuses rows with whatever it likes
+        return False
+    return True
 
 
 def _check_outputs(outputs: Sequence[Tensor], size: int) -> None:

@@ -35,6 +35,7 @@ def facts(manifest: Manifest, registry: Registry, *, is_live: bool) -> list[tupl
         ("Family", manifest.family),
         ("Source", ", ".join(f"{key} {value}" for key, value in _made_by(manifest).items())),
         ("Preprocessing", manifest.preprocess.kind),
+        *([("Missing values", "null in JSON")] if manifest.preprocess.parameters.get("missing") else []),
         ("Quantization", manifest.quantization),
         ("Size", size_text(manifest.model.size)),
         # Of a brought model nothing is known but that it answers as its source does.

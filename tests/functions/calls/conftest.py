@@ -13,13 +13,14 @@ class View(NamedTuple):
     manifest: Manifest
     inputs: tuple[TensorSpec, ...]
     forms: tuple[tuple[TensorSpec, ...], ...]
+    takes_missing: bool
 
 
 @pytest.fixture(scope="session")
 def make_view():
     """Build a View: public inputs (and other forms of them), graph outputs, task and labels."""
 
-    def make(inputs, *others, outputs=SCORE, task="tensors", labels=(), most=64):
+    def make(inputs, *others, outputs=SCORE, task="tensors", labels=(), most=64, missing=False):
         signature = Signature(tuple(inputs), tuple(outputs))
         manifest = Manifest(
             name="toy",
@@ -38,6 +39,6 @@ def make_view():
             model=FileRef("model.tflite", "0" * 64, 0),
             recipe="",
         )
-        return View(manifest, tuple(inputs), (tuple(inputs), *map(tuple, others)))
+        return View(manifest, tuple(inputs), (tuple(inputs), *map(tuple, others)), missing)
 
     return make

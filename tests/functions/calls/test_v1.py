@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from math import isnan
 
 import pytest
 
@@ -111,6 +112,33 @@ def test_a_charset_is_fine(make_view):
 def test_what_does_not_fit_says_where_and_what_was_expected(make_view, spec, instances, says):
     with pytest.raises(InputError, match=None) as raised:
         v1.decode(make_view([spec]), request({"instances": instances}))
+    assert says in str(raised.value)
+
+
+def test_null_is_a_missing_value_where_the_model_takes_one(make_view):
+    view = make_view([ROW], missing=True)
+    (tensor,) = v1.decode(view, request({"instances": [[1, None, 3], [None, None, None]]})).tensors
+    first, *missing, last = array("f", tensor.data)[:3]
+    assert (tensor.shape, first, last) == ((2, 3), 1, 3)
+    assert all(map(isnan, [*missing, *array("f", tensor.data)[3:]]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "instances", "says"),
+    [
+        (ROW, [[1, 2, 1e300]], "outside the range of float32"),
+        (ROW, [[1, None, 1e300]], "outside the range of float32"),
+        (ROW, [[1, None, "3"]], "a string came"),
+        (ROW, [None], "should have the shape [3], it has a single value"),
+        (ROW, [[1, 2, 3], None], "instance 1"),
+        (GRID, [[[1], [None]]], "should be whole numbers (int32), a null came"),
+        (FLAG, [None], "should be true or false"),
+        (TEXT, [None], "should be strings, a null came"),
+    ],
+)
+def test_no_other_thing_is_missing(make_view, spec, instances, says):
+    with pytest.raises(InputError, match=None) as raised:
+        v1.decode(make_view([spec], missing=True), request({"instances": instances}))
     assert says in str(raised.value)
 
 

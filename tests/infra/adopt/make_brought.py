@@ -21,6 +21,7 @@ from ai_edge_litert import schema_py_generated as schema
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -212,3 +213,12 @@ keep("booster", {"features": rows}, {"scores": booster.predict_proba(rows)})
 light = lightgbm.LGBMRegressor(n_estimators=5, verbosity=-1, n_jobs=1).fit(rows[:, :3], rows[:, 3])
 light.booster_.save_model(FOLDER / "light.txt")
 keep("light", {"features": rows[:, :3]}, {"values": light.predict(rows[:, :3])})
+
+# Rows that lack values, for models that take them and one that doesn't.
+holes = np.where(np.random.default_rng(5).random(rows.shape) < 0.2, np.float32(np.nan), rows)
+imputed = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=1000)).fit(rows, names)
+joblib.dump(imputed, FOLDER / "imputed.joblib")
+joblib.dump(LogisticRegression(max_iter=1000).fit(rows, names), FOLDER / "logistic.joblib")
+for name, model in {"forest": forest, "booster": booster, "imputed": imputed}.items():
+    keep(f"holes in {name}", {"features": holes}, {"scores": model.predict_proba(holes)})
+keep("holes in light", {"features": holes[:, :3]}, {"values": light.predict(holes[:, :3])})

@@ -9,6 +9,7 @@ import pytest
 from functions.inference import engine
 from functions.inference.answers import predictions
 from functions.inference.codec import tensors_from_instances
+from functions.preprocess.tensors import InputError
 from infra.adopt.adopt import Adopted, adopt
 from infra.adopt.file_kinds import AdoptError
 from infra.workspace import Workspace
@@ -22,7 +23,9 @@ def answers(place: Workspace, adopted: Adopted, instances: list) -> list:
         found = []
         for at in range(0, len(instances), manifest.max_instances):
             batch = instances[at : at + manifest.max_instances]
-            outputs = model.run(model.prepare(tensors_from_instances(batch, model.inputs)))
+            outputs = model.run(
+                model.prepare(tensors_from_instances(batch, model.inputs, model.takes_missing))
+            )
             found += json.loads(predictions(manifest, outputs, len(batch)))
         return found
     finally:
@@ -155,6 +158,43 @@ def test_estimators_from_files_and_pickles(brought: Path, place: Workspace, file
     np.testing.assert_allclose(
         [list(item["probabilities"].values()) for item in found], expected["scores"], atol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "output"),
+    [
+        ("forest.joblib", "scores"),
+        ("booster.json", "scores"),
+        ("light.txt", "values"),
+        ("imputed.joblib", "scores"),
+    ],
+)
+def test_null_is_a_missing_value_where_the_source_takes_one(
+    brought: Path, place: Workspace, tmp_path: Path, file: str, output: str
+) -> None:
+    given, expected = kept(brought, f"holes in {file.partition('.')[0]}")
+    rows = [[None if np.isnan(value) else value for value in row] for row in given["features"].tolist()]
+    sample = tmp_path / "rows.csv"
+    names = ["sepal_l", "sepal_w", "petal_l", "petal_w"][: len(rows[0])]
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    sample.write_text("\n".join(map(",".join, [names, *cells])) + "\n")
+    adopted = adopt(brought / file, "holes", place, sample=sample, trust=file.endswith("joblib"))
+    assert adopted.manifest.parity.rows == 150
+    assert "null in JSON" in adopted.notes[0]
+    found = answers(place, adopted, rows)
+    if output == "scores":
+        found = [
+            [*(item["probabilities"] if isinstance(item, dict) else dict(enumerate(item))).values()]
+            for item in found
+        ]
+    np.testing.assert_allclose(found, expected[output], atol=1e-5)
+
+
+def test_null_is_refused_where_the_source_refuses_it(brought: Path, place: Workspace) -> None:
+    adopted = adopt(brought / "logistic.joblib", "logistic", place, trust=True)
+    assert not any("null" in note for note in adopted.notes)
+    with pytest.raises(InputError, match="a null came"):
+        answers(place, adopted, [[1, None, 3, 4]])
 
 
 def test_a_model_of_texts_takes_texts(brought: Path, place: Workspace) -> None:
