@@ -69,13 +69,18 @@ def adopt(order: dict[str, Any], report: Callable[[Progress], None]) -> list[str
     rows: list[Any] = []
     candidates: list[Candidate] = []
     drafts: dict[str, Manifest] = {}
+    missing = False  # the first file is the one nearest to the source: it decides
     for number, (quantization, data) in enumerate(opened.files.items()):
         report(under_way("prove", f"Answering rows with {quantization}", number, len(opened.files)))
         draft = _draft(order, opened, quantization, data)
         read = {MODEL_FILE: data, **opened.encoding.files}.__getitem__
         model = engine.load(draft, read)
-        if takes_missing(model, opened):
+        answers = takes_missing(model, opened)
+        missing = missing if drafts else answers
+        if missing:
             model.close()
+            if not answers:  # coarser weights that lost it
+                continue
             draft = _with_missing(draft)
             model = engine.load(draft, read)
         try:

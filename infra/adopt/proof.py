@@ -121,21 +121,23 @@ def takes_missing(model: engine.Model, opened: Opened) -> bool:
     The rows are made up: each column is missing once, then all are at once.
     """
     spec, *others = model.inputs
-    if opened.reference is None or others or len(spec.shape) != 2 or max(spec.shape[0], -spec.shape[1]) > 0:
+    if opened.reference is None or others or not spec.dtype.startswith("float") or len(spec.shape) != 2:
         return False
-    count = min(spec.shape[1], MOST_SAMPLE_ROWS)
-    rows: list[list[float | None]] = [*nested(_short(made_up(*_of(spec), count)), (count, spec.shape[1]))]
+    batch, width = spec.shape
+    if batch > 0 or width < 0:
+        return False
+    rows = _array(made_up(*_of(spec), min(width, MOST_SAMPLE_ROWS))).tolist()
     for number, row in enumerate(rows):
         row[number] = None
-    rows.append([None] * spec.shape[1])
+    rows.append([None] * width)
     tolerance = TOLERANCE[model.manifest.quantization]
     try:
-        for batch, form in batches(model, rows):
-            prepared = model.prepare(tensors_from_instances(batch, form, takes_missing=True))
+        for instances, form in batches(model, rows):
+            prepared = model.prepare(tensors_from_instances(instances, form, takes_missing=True))
             results = opened.reference({tensor.name: _array(tensor) for tensor in prepared})
             for tensor in model.run(prepared):
-                found = _array(tensor).reshape(len(batch), -1)
-                expected = np.asarray(results[tensor.name]).reshape(len(batch), -1)
+                found = _array(tensor).reshape(len(instances), -1)
+                expected = np.asarray(results[tensor.name]).reshape(len(instances), -1)
                 largest = max(1.0, float(np.abs(expected).max()))
                 if not np.abs(found - expected).max() <= tolerance * largest:  # nor where it is NaN
                     return False

@@ -146,7 +146,9 @@ def _call_once(place: Any, manifest: Any, request: dict[str, Any]) -> Any:
     registry, instances = place.registry(), request["instances"]
     model = load(manifest, lambda file: registry.read(manifest, file))
     try:
-        tensors = tensors_from_instances(instances, choose_form(instances[0], model.forms))
+        tensors = tensors_from_instances(
+            instances, choose_form(instances[0], model.forms), model.takes_missing
+        )
         return predictions(manifest, model.run(model.prepare(tensors)), len(instances))[0]
     finally:
         model.close()

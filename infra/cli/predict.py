@@ -70,7 +70,7 @@ def _answer(model: Model, rows: Iterator[Any]) -> tuple[list[Any], list[Any]]:
     instances: list[Any] = []
     answers: list[Any] = []
     while batch := list(islice(rows, model.manifest.max_instances)):
-        tensors = tensors_from_instances(batch, choose_form(batch[0], model.forms))
+        tensors = tensors_from_instances(batch, choose_form(batch[0], model.forms), model.takes_missing)
         outputs = model.run(model.prepare(tensors))
         answers += predictions(model.manifest, outputs, len(batch))
         instances += batch
