@@ -149,6 +149,7 @@ def _call_once(place: Any, manifest: Any, request: dict[str, Any]) -> Any:
         tensors = tensors_from_instances(
             instances, choose_form(instances[0], model.forms), model.takes_missing
         )
-        return predictions(manifest, model.run(model.prepare(tensors)), len(instances))[0]
+        outputs = model.run(model.prepare(tensors))
+        return json.loads(predictions(manifest, outputs, len(instances)))[0]
     finally:
         model.close()

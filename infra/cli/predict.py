@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -72,7 +73,7 @@ def _answer(model: Model, rows: Iterator[Any]) -> tuple[list[Any], list[Any]]:
     while batch := list(islice(rows, model.manifest.max_instances)):
         tensors = tensors_from_instances(batch, choose_form(batch[0], model.forms), model.takes_missing)
         outputs = model.run(model.prepare(tensors))
-        answers += predictions(model.manifest, outputs, len(batch))
+        answers += json.loads(predictions(model.manifest, outputs, len(batch)))
         instances += batch
     return instances, answers
 
