@@ -26,8 +26,13 @@ class RowError(ValueError):
     """A row can't be read; the message says which and what was expected."""
 
 
-def read_rows(value: str | None, file: Path | None, forms: Forms) -> Iterator[Any]:
-    """The rows of a VALUE ("-" is the pipe) or a file, for a model that takes these forms."""
+def read_rows(
+    value: str | None, file: Path | None, forms: Forms, takes_missing: bool = False
+) -> Iterator[Any]:
+    """The rows of a VALUE ("-" is the pipe) or a file, for a model that takes these forms.
+
+    With `takes_missing` an empty cell of a table is a value that is missing.
+    """
     if value == "-":
         yield from _lines(sys.stdin, forms)
     elif value is not None:
@@ -35,7 +40,7 @@ def read_rows(value: str | None, file: Path | None, forms: Forms) -> Iterator[An
     elif file is not None:
         with file.open(encoding="utf-8-sig", newline="") as lines, _said_of(file):
             if file.suffix == ".csv":
-                yield from _records(lines, forms)
+                yield from _records(lines, forms, takes_missing)
             elif file.suffix == ".jsonl":
                 yield from (_json(line, number) for number, line in enumerate(lines, 1) if line.strip())
             else:
@@ -76,7 +81,7 @@ def _json(text: str, number: int) -> Any:
         raise RowError(f"row {number} is not JSON: {error}") from None
 
 
-def _records(lines: IO[str], forms: Forms) -> Iterator[Any]:
+def _records(lines: IO[str], forms: Forms, takes_missing: bool) -> Iterator[Any]:
     """Rows of a CSV: columns named as the inputs of a form, others ignored; or, of a model of one numeric
     input, all columns in their order. A first line of numbers alone is a row, not a header.
     """
@@ -95,9 +100,9 @@ def _records(lines: IO[str], forms: Forms) -> Iterator[Any]:
             raise RowError(f"row {number} has {len(row)} cells; the header names {len(columns)} columns")
         if single is not None and not places:
             _check_width(single, len(row), number)
-            yield fold([_cell(text, single, number) for text in row], single)
+            yield fold([_cell(text, single, number, takes_missing) for text in row], single)
         else:
-            yield {spec.name: _cell(row[at], spec, number) for spec, at in places}
+            yield {spec.name: _cell(row[at], spec, number, takes_missing) for spec, at in places}
 
 
 def _check_width(spec: TensorSpec, cells: int, number: int) -> None:
@@ -111,9 +116,9 @@ def _check_width(spec: TensorSpec, cells: int, number: int) -> None:
 
 
 def _is_row(cells: list[str]) -> bool:
-    """Whether all cells are numbers, which are no names of columns."""
+    """Whether all cells are numbers, or empty, which are no names of columns."""
     try:
-        return bool([float(cell) for cell in cells])
+        return bool([float(cell) for cell in cells if cell])
     except ValueError:
         return False
 
@@ -130,7 +135,7 @@ def fold(values: list[Any], spec: TensorSpec) -> list[Any]:
     return values
 
 
-def _cell(text: str | None, spec: TensorSpec, number: int) -> Any:
-    if not text and spec.dtype.startswith("float"):
-        return None  # missing, which not every model takes
+def _cell(text: str | None, spec: TensorSpec, number: int, takes_missing: bool) -> Any:
+    if takes_missing and not text and spec.dtype.startswith("float"):
+        return None
     return text or "" if spec.dtype in ("string", BYTES) else _json(text or "", number)

@@ -38,7 +38,7 @@ TOLERANCE = {"as brought": 1e-5, "float32": 1e-5, "float16": 5e-3, "dynamic-int8
 def rows_for(sample: str | None, model: engine.Model, words: Sequence[str] = ()) -> list[Any]:
     """Instances from the sample file, or made up, of `words` where the model takes texts."""
     if sample:
-        rows = list(islice(read_rows(None, Path(sample), model.forms), MOST_SAMPLE_ROWS))
+        rows = list(islice(read_rows(None, Path(sample), model.forms, model.takes_missing), MOST_SAMPLE_ROWS))
         if not rows:
             raise RowError(f"{sample} has no rows: at least one was expected")
         return rows

@@ -47,7 +47,7 @@ def predict(
     manifest = registry.manifest(model)
     loaded = load(manifest, lambda name: registry.read(manifest, name))
     try:
-        rows = read_rows(value, file, loaded.forms)
+        rows = read_rows(value, file, loaded.forms, loaded.takes_missing)
         instances, answers = _answer(loaded, rows)
     finally:
         loaded.close()

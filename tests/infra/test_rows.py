@@ -54,6 +54,21 @@ def test_columns_go_by_name_and_else_by_order(tmp_path: Path, text: str, rows: l
 
 
 @pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("b,a\n,1\n2,\n", [{"a": 1, "b": None}, {"a": None, "b": 2}]),
+        (",2\n1,\n,\n", [[None, 2], [1, None], [None, None]]),
+    ],
+)
+def test_an_empty_cell_is_missing_where_the_model_takes_that(tmp_path: Path, text: str, rows: list) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(text)
+    assert list(read_rows(None, file, NAMED, takes_missing=True)) == rows
+    with pytest.raises(RowError, match="row 1 is not JSON"):
+        list(read_rows(None, file, NAMED))
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"x,y\n1\n", "row 1 has 1 cells; the header names 2 columns"),
