@@ -27,7 +27,7 @@ from functions.calls.problems import (
 from functions.calls.routes import PREDICT, Route, route
 from functions.inference.answers import UnusableScores
 from functions.metering.canonical import receipt_of
-from functions.metering.event import LIVE, UsageEvent, call_identity
+from functions.metering.event import LIVE, UsageEvent
 from functions.metering.ledger import (
     Billed,
     Insufficient,
@@ -39,23 +39,14 @@ from functions.metering.ledger import (
     Ticket,
 )
 from functions.preprocess.tensors import InputError, Tensor
-from models.functional import partial
-from models.typed import TYPE_CHECKING, Callable, Protocol, Sequence
+from models.typed import TYPE_CHECKING, Protocol, Sequence
 
 if TYPE_CHECKING:
-    from functions.calls.limits import Limits
+    from functions.calls.limits import Admission, Limits
 
 # What whoever serves calls needs besides.
-__all__ = [
-    "MAX_BODY",
-    "Call",
-    "Calls",
-    "Model",
-    "Models",
-    "access_unavailable",
-    "too_large",
-    "unauthenticated",
-]
+__all__ = ["MAX_BODY", "Call", "Calls", "Model", "Models"]
+__all__ += ["access_unavailable", "too_large", "unauthenticated"]
 
 MAX_ANSWER = 4 * 1024 * 1024
 
@@ -84,11 +75,11 @@ class Calls:
         self.models = models
         self.ledger = ledger
         self.limits = limits
-        self._admit: Callable[..., dict[str, str]] | None = None
+        self._admission: Admission | None = None
         if limits is not None:  # in the cloud the gateway holds them
-            from functions.calls.limits import admit
+            from functions.calls.limits import Admission
 
-            self._admit = partial(admit, limits)
+            self._admission = Admission(limits, ledger)
 
     def answer(self, request: Request, record: KeyRecord | None) -> Response:
         """Do all three steps in one thread, waiting for the row where need be."""
@@ -115,7 +106,10 @@ class Calls:
             if record is None or not record.usable(request.time_ms):
                 raise unauthenticated()
             model = self._find(way, record)
-            headers, counts = self._take_place(request, record, way.action == PREDICT)
+            headers: dict[str, str] = {}
+            counts = way.action == PREDICT
+            if self._admission is not None:
+                headers, counts = self._admission.admit(request, record, counts=counts)
             if way.action != PREDICT:
                 headers |= {"content-type": JSON, "x-request-id": request.attempt_id}
                 return Response(200, headers, v2.describe(way.action, model))
@@ -136,26 +130,6 @@ class Calls:
             call.release()
             problem.headers = {**call.headers, **problem.headers}
         return problem.response(request.attempt_id, v2=is_v2)
-
-    def _take_place(self, request: Request, record: KeyRecord, counts: bool) -> tuple[dict[str, str], bool]:
-        """The headers that say what is left of the limits, and whether the quota has counted the call."""
-        if self._admit is None:
-            return {}, counts
-        try:
-            return self._admit(record, request.time_ms, counts=counts), counts
-        except Problem as problem:
-            if problem.kind != "quota-exceeded" or not self._is_paid(request, record):
-                raise
-            del problem.headers["retry-after"]
-            return problem.headers, False
-
-    def _is_paid(self, request: Request, record: KeyRecord) -> bool:
-        """Whether this repeats a billed call, which a used-up quota must not stop from being answered."""
-        key = request.headers.get("idempotency-key")
-        if key is None:
-            return False
-        row = self.ledger.get(call_identity(record.customer, request.attempt_id, key))
-        return row is not None and row.state == LIVE
 
     def _find(self, way: Route, record: KeyRecord) -> Model:
         # A model out of the key's scope looks like one that does not exist: names are not given away.

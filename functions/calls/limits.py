@@ -7,8 +7,10 @@ gateway holds the soft ones, so a function loads this file only for a call that 
 from __future__ import annotations
 
 from functions.access.keys import KeyRecord
+from functions.calls.dialect import Request
 from functions.calls.problems import Problem
-from functions.metering.ledger import Insufficient
+from functions.metering.event import LIVE, call_identity
+from functions.metering.ledger import Insufficient, Ledger
 from functions.metering.terms import QUOTA, WALLET, amount_text
 from models.typed import Protocol, Sequence
 
@@ -55,6 +57,31 @@ def admit(limits: Limits, record: KeyRecord, now_ms: int, *, counts: bool) -> di
             raise Problem("quota-exceeded", "The plan's calls of this UTC month are used up.", headers)
         raise Problem("throttled", f"Wait {verdict.retry_after} s, then send calls more slowly.", headers)
     return headers
+
+
+class Admission:
+    """The way into the core where limits are ours to hold."""
+
+    def __init__(self, limits: Limits, ledger: Ledger) -> None:
+        self._limits = limits
+        self._ledger = ledger
+
+    def admit(self, request: Request, record: KeyRecord, *, counts: bool) -> tuple[dict[str, str], bool]:
+        """As `admit`, and whether the quota has counted the call.
+
+        A used-up quota is not in the way of a billed call's repetition, whose row tells that it is one.
+        """
+        try:
+            return admit(self._limits, record, request.time_ms, counts=counts), counts
+        except Problem as problem:
+            key = request.headers.get("idempotency-key")
+            if problem.kind != "quota-exceeded" or key is None:
+                raise
+            row = self._ledger.get(call_identity(record.customer, request.attempt_id, key))
+            if row is None or row.state != LIVE:
+                raise
+            del problem.headers["retry-after"]
+            return problem.headers, False
 
 
 def unpaid(short: Insufficient, now_ms: int) -> Problem:

@@ -306,6 +306,11 @@ def test_a_quota_counts_billed_calls_of_all_keys_and_survives_a_restart(make_ser
         server.start()
         with server.client(second) as client:
             last = [client.post(PATH, json=CALL) for _ in range(3)]
+            again = client.post(PATH, json=CALL, headers=once)  # it is paid, so it is no call more
+            new = client.post(PATH, json=CALL, headers={"idempotency-key": "another"})
+        assert (again.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+        assert "retry-after" not in again.headers
+        problem(new, 429, "quota-exceeded")
         assert [a.status_code for a in last] == [200, 200, 429]
         problem(last[-1], 429, "quota-exceeded")
         assert '"quota";r=0' in last[-1].headers["ratelimit"]
