@@ -2,7 +2,9 @@
 
 One process with one worker each, the same model, the same machine, one `wrk` with 16 connections. What
 counts is requests a CPU second of the server's process tree: the load generator shares the machine, so
-requests a second would measure that too. Each round starts every server anew, in turn.
+requests a second would measure that too. Each round starts every server anew, in turn. All requests of a
+run are the same, as those of a client on a kept connection are but for their bodies; what that is worth to
+Payphone, which parses such a head once, is in hot-path.md.
 """
 
 import shutil
@@ -110,7 +112,7 @@ def _part(runs: dict[str, list[Measured]], missing: dict[str, str]) -> Part:
     for title, measured in runs.items():
         ratio = _ratio(runs, OURS, title)
         middle = [median(column) for column in zip(*measured, strict=True)]
-        rows.append((title, *(f"{value:,.4g}" for value in middle), f"{ratio:.2f}"))
+        rows.append((title, *map(_figure, middle), f"{ratio:.2f}"))
     rows += [(title, *["–"] * 6, reason) for title, reason in missing.items()]
     ratios: dict[str, float | str] = {
         server.ratio: missing.get(server.title) or _ratio(runs, OURS, server.title)
@@ -119,6 +121,10 @@ def _part(runs: dict[str, list[Measured]], missing: dict[str, str]) -> Part:
     }
     columns = ("server", "requests a CPU s", "requests a s", "p50 ms", "p99 ms", "MB", "start, CPU ms")
     return Part([Table("Servers", (*columns, "Payphone ×"), rows)], ratios)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.4g}"
 
 
 def _ratio(runs: dict[str, list[Measured]], ours: str, theirs: str) -> float:
