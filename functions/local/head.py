@@ -14,6 +14,7 @@ VARYING = (b"content-length", b"idempotency-key")
 LENGTH = VARYING[0].decode()
 # A request with one of these does not end where its length says, or asks for more than an answer.
 SPECIAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
+MAX_HEAD = 4096  # more than any client says; what is kept is kept for each connection
 MAX_VALUE = 255
 _VISIBLE = bytes(range(0x21, 0x7F))
 _LINE = re.compile(rb"\r\n(%b):[ \t]*([!-~]{1,%d})(?=\r\n)" % (b"|".join(VARYING), MAX_VALUE), re.IGNORECASE)
@@ -72,7 +73,7 @@ def learn(
     size = data.find(_END) + len(_END)
     head = data[:size]
     lines = {head.count(b"\n"), head.count(b"\r\n"), len(names) + 2}
-    if size < len(_END) or len(lines) > 1 or not SPECIAL.isdisjoint(names):
+    if not len(_END) <= size <= MAX_HEAD or len(lines) > 1 or not SPECIAL.isdisjoint(names):
         return None
     found = [*_LINE.finditer(head)]
     varying = [match[1].lower() for match in found]

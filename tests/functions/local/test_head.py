@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from functions.calls.problems import Response
 from functions.local.connection import LESSONS, CallProtocol
-from functions.local.head import Head
+from functions.local.head import MAX_HEAD, Head
 
 PATH = b"/v1/models/sentiment/predict"
 HEADS = (
@@ -174,6 +174,7 @@ def test_any_other_head_is_the_parsers(loop, other, read_again):
         b"POST %b HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n[]" % PATH,
         b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" % PATH,
         b"POST %b HTTP/1.1\r\nx-api-key: a\r\nx-api-key: b\r\ncontent-length: 2\r\n\r\n[]" % PATH,
+        b"POST %b HTTP/1.1\r\nx-long: %b\r\ncontent-length: 2\r\n\r\n[]" % (PATH, b"x" * MAX_HEAD),
         b"GET /v2/models/sentiment HTTP/1.1\r\n\r\n",
     ],
 )
