@@ -25,12 +25,14 @@ from functions.metering.tickets import Entry, GroupTicket, Result, Tickets, run_
 MAX_GROUP = 64
 RETRY_SECONDS = 1.0
 GATHER_NS = 1_000_000  # at most, until a loop writes what it has though more comes
-QUICK_NS = 5_000_000  # what a commit may take a loop, on average over PACE_GROUPS; so may a model
+# What a commit may take a loop, on average over PACE_GROUPS: as much as a model, but less where more than one
+# group waits, for then the thread gains the time that the disk takes.
+QUICK_NS = 5_000_000
+OVERLAP_NS = 2_000_000
 PACE_GROUPS = 16
-AVOID_NS = (
-    1_000_000_000  # for so long the thread has them all when they take longer; each time twice as long,
-)
-MAX_AVOID_NS = 64_000_000_000  # up to this, until one is quick again
+# For how long the thread has all groups if it takes more, twice as long each time until one is quick again.
+AVOID_NS = 1_000_000_000
+MAX_AVOID_NS = 64_000_000_000
 
 Notify = Callable[[Callable[[], None]], object]
 Write = Callable[[list[Entry]], Sequence[Result]]
@@ -120,7 +122,7 @@ class GroupWriter(Generic[Entry]):
         if left:
             self._next_turn()
         if group:
-            self._write_here(group)
+            self._write_here(group, OVERLAP_NS if left else QUICK_NS)
 
     def _more_comes(self) -> bool:
         """Whether this turn brought more, and there is time to see what the next one brings."""
@@ -137,7 +139,7 @@ class GroupWriter(Generic[Entry]):
             return False
         return perf_counter_ns() >= self._avoid_until and self._writing.acquire(blocking=False)
 
-    def _write_here(self, group: Tickets[Entry]) -> None:
+    def _write_here(self, group: Tickets[Entry], limit: int) -> None:
         assert self._attempt is not None
         results, began = None, perf_counter_ns()
         with suppress(BlockingIOError):
@@ -148,7 +150,7 @@ class GroupWriter(Generic[Entry]):
         self._pace += (took - self._pace) / PACE_GROUPS
         if results is None:
             self._avoid_until = ended + AVOID_NS
-        elif min(took, self._pace) > QUICK_NS:
+        elif min(took, self._pace) > limit:
             self._avoid_until = ended + self._avoid
             self._avoid = min(2 * self._avoid, MAX_AVOID_NS)
         else:

@@ -225,6 +225,19 @@ def test_a_loop_writes_a_large_group_in_several_turns(turns, in_turn):
     assert others == []
 
 
+def test_a_large_group_on_a_disk_that_is_not_that_quick_is_left_to_the_thread(turns, in_turn):
+    turns.nanoseconds = QUICK_NS - 1
+    take_turns(turns, in_turn, 20)
+    tickets = [in_turn.submit(number) for number in range(3 * MAX_GROUP)]
+    while turns.deferred:
+        turns.turn()
+    for ticket in tickets:
+        ticket.wait()
+    mine, others = turns.groups()
+    assert [*map(len, mine[20:])] == [MAX_GROUP]
+    assert sum(map(len, others)) == 2 * MAX_GROUP
+
+
 def take_turns(turns, writer, count):
     """Submit and wait for one entry after the other; which of them the loop wrote."""
     for number in range(count):
