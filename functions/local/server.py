@@ -1,9 +1,9 @@
 """The local server: API Gateway, Lambda and control plane in one asyncio process.
 
 Calls come as exchanges (`exchange.py`) straight to the predict core; the rest is ASGI, for FastAPI. The
-event loop works in turns: rows of the calls that one turn takes share a commit, and while that is on
-its way to the disk the next turn takes the next calls; answers that become due together leave
-together, behind their lines in the access log. So the more callers, the fewer system calls a call.
+event loop works in turns: rows of the calls that a turn takes share a commit (functions/metering/group.py
+says who makes it), and answers that become due together leave together, behind their lines in the
+access log. So the more callers, the fewer system calls a call.
 Long bodies and slow models go to threads.
 """
 
