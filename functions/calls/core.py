@@ -16,14 +16,7 @@ from time import perf_counter_ns
 from functions.access.keys import KeyRecord
 from functions.calls import log, problems, v2
 from functions.calls.dialect import JSON, Asked, ModelView, Receipt, Request
-from functions.calls.problems import (
-    MAX_BODY,
-    Problem,
-    Response,
-    access_unavailable,
-    too_large,
-    unauthenticated,
-)
+from functions.calls.problems import Problem, Response, unauthenticated
 from functions.calls.routes import PREDICT, Route, route
 from functions.inference.answers import UnusableScores
 from functions.metering.canonical import receipt_of
@@ -43,10 +36,6 @@ from models.typed import TYPE_CHECKING, Protocol, Sequence
 
 if TYPE_CHECKING:
     from functions.calls.limits import Admission, Limits
-
-# What whoever serves calls needs besides.
-__all__ = ["MAX_BODY", "Call", "Calls", "Model", "Models"]
-__all__ += ["access_unavailable", "too_large", "unauthenticated"]
 
 MAX_ANSWER = 4 * 1024 * 1024
 

@@ -18,10 +18,10 @@ from functions import settings
 from functions.access.dynamodb import GatewayKeys
 from functions.access.keys import KeyRecord, LookupUnavailable
 from functions.aws.service import Unavailable, dynamodb_in
-from functions.calls.core import MAX_BODY, Call, Calls, Model, access_unavailable, too_large
+from functions.calls.core import Call, Calls, Model
 from functions.calls.dialect import Request
 from functions.calls.gateway import key_of, reply, request_of
-from functions.calls.problems import Response
+from functions.calls.problems import MAX_BODY, Response, access_unavailable, too_large
 from functions.calls.telemetry import Telemetry
 from functions.inference import artifact
 from functions.metering.dynamodb import DynamoDbLedger

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
-from functions.calls.core import MAX_BODY
+from functions.calls.problems import MAX_BODY
 from functions.inference import engine
 from functions.inference.runtime import Runtime, RuntimeFailure
 from functions.preprocess.tensors import ELEMENT, InputError, element_count

@@ -47,7 +47,7 @@ def add(
 
     Example: payphone model add iris.tflite --name iris --labels setosa,versicolor,virginica
     """
-    from functions.calls.core import MAX_BODY
+    from functions.calls.problems import MAX_BODY
     from infra.adopt.adopt import adopt
     from infra.cli.progress import StepBars
 

@@ -10,8 +10,7 @@ import json
 
 from aws_cdk import aws_apigateway as apigateway
 
-from functions.calls.core import unauthenticated
-from functions.calls.problems import CONTENT_TYPE, TYPE_PREFIX
+from functions.calls.problems import CONTENT_TYPE, TYPE_PREFIX, unauthenticated
 from functions.calls.problems import KINDS as CORE_KINDS
 
 # Only the gateway gives up on a call that still runs.

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from functions.calls.core import MAX_BODY
+from functions.calls.problems import MAX_BODY
 from functions.inference.engine import InferenceError
 
 GOOD = "A wonderful, warm and funny film. I loved every minute of it."
