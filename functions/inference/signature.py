@@ -18,8 +18,11 @@ from functions.preprocess.tensors import ELEMENT, Tensor, element_count
 from models.manifest import Signature, TensorSpec
 from models.typed import Any, Callable, NamedTuple, Sequence
 
-# How many shapes of inputs stay prepared for a signature; a server sees batch 1 and a few others.
-PREPARED = 4
+# How many shapes of inputs stay prepared for a signature, and with how many bytes but for the last two. Texts
+# come in as many lengths as they have words, and to prepare for each anew is a twentieth of what a small
+# transformer takes.
+PREPARED = 64
+PREPARED_BYTES = 4 << 20
 
 # XNNPACK reads up to 16 bytes past the end of its inputs.
 _OVERREAD = 16
@@ -147,8 +150,7 @@ class ReadySignature:
                 raise RuntimeFailure(
                     f"output {spec.name} would have {size:,} bytes; {RESERVED:,} is the most"
                 )
-        while len(self._plans) >= PREPARED:
-            self._free(self._plans.pop(next(iter(self._plans))).buffers)
+        self._make_room()
         buffers = tuple(
             _buffer(self._library, dtype, shape, len(data) + _OVERREAD) for _, dtype, shape, data in ordered
         )
@@ -161,6 +163,16 @@ class ReadySignature:
             for keeps in (False, True)
         )
         return _Plan(header, buffers, [views[name] for name, _, _ in header], run, run_short, [SHORT_NS], [])
+
+    def _make_room(self) -> None:
+        """Drop the shapes that were not seen for longest, until one more may be prepared."""
+        sizes = [sum(len(buffer.view) for buffer in plan.buffers) for plan in self._plans.values()]
+        left, kept = len(sizes), sum(sizes)
+        for size in sizes[:-1]:  # the last is in use until another is
+            if left < PREPARED and kept <= PREPARED_BYTES:
+                return
+            self._free(self._plans.pop(next(iter(self._plans))).buffers)
+            left, kept = left - 1, kept - size
 
     def _read_layouts(self) -> list[_Answer]:
         """Name, type and shape of each output as `_layouts` has them, and how its data is read."""

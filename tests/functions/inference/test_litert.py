@@ -11,7 +11,7 @@ import pytest
 from functions.inference.interpreter import InterpreterModel
 from functions.inference.litert import LiteRTModel
 from functions.inference.runtime import ImpureGraph, RuntimeFailure
-from functions.inference.signature import PREPARED
+from functions.inference.signature import PREPARED, PREPARED_BYTES
 from functions.preprocess.tensors import InputError, Tensor
 
 GRAPHS = [
@@ -138,6 +138,16 @@ def short(graph):
     assert model._turn[0][:4] == ("predict", *ROW[:3])
     yield model
     model.close()
+
+
+def test_large_shapes_stay_prepared_while_there_is_room(short):
+    name, dtype, (_, width), _ = ROW
+    for batch in range(90_000, 110_000, 1_000):
+        short.run("predict", [Tensor(name, dtype, (batch, width), bytes(4 * width * batch))])
+    plans = short._ready["predict"]._plans.values()
+    kept = [sum(len(buffer.view) for buffer in plan.buffers) for plan in plans]
+    assert sum(kept[:-2]) <= PREPARED_BYTES
+    assert len(kept) < 6
 
 
 @pytest.mark.parametrize(
