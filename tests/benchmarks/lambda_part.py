@@ -32,7 +32,7 @@ from tests.benchmarks.part import Bench, Part, Table
 PEERS = Path(__file__).parent / "peers"
 LOCK = "bench-lambda"
 CALLS = {"quick": 300, "full": 2000}
-ROUNDS = {"quick": 2, "full": 5}
+ROUNDS = {"quick": 2, "full": 9}
 RUNTIMES = ("python3.11", "python3.12")  # from 3.12 on the runtime client takes its events another way
 MEGABYTE = 1_000_000
 TABLE = "usage"
