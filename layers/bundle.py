@@ -25,7 +25,8 @@ CLIENTS = {"functions.handlers.predict": "functions.aws.runtime"}
 START = "start"
 WRAPPER = f"{PLACE}/{START}"
 # docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html: it is given the command that it stands in for.
-# Python's -I and -S leave out PYTHONPATH and site-packages: all that is needed lies in the zip.
+# Python's -I and -S leave out PYTHONPATH and site-packages: all that is needed lies in the zip, beside the
+# script (at PLACE, or wherever somebody else unpacked it).
 SCRIPT = """#!/bin/sh
 exec "$1" -I -S -c '
 import sys
