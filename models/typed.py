@@ -85,6 +85,8 @@ else:
                 return super().__new__(cls, name, bases, body)
             fields = tuple(body.get("__annotations__", ()))
             defaults = {field: body[field] for field in fields if field in body}
+            if tuple(defaults) != fields[len(fields) - len(defaults) :]:  # they would go to the wrong fields
+                raise TypeError(f"{name} has a field without a default behind one with a default")
             getters = {field: _tuplegetter(place, None) for place, field in enumerate(fields)}
             code = _CONSTRUCTORS[len(fields)].__code__.replace(co_varnames=("cls", *fields))
             own = {

@@ -53,7 +53,7 @@ _cold = True
 
 # What a snapshot holds open is dead when it is restored. Else the first call says what is wrong.
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
-    try:  # noqa: SIM105
+    try:  # noqa: SIM105  contextlib is a slow import
         _service.connect(CONNECT_SECONDS)
     except Unavailable:
         pass

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import types
 import typing
 
 import pytest
@@ -74,3 +75,10 @@ def test_they_are_pickled():
     event = UsageEvent("c", ("a",), "k", "u", "p@1", "m", "1", "predict", 1, 2, 3, "")
     assert pickle.loads(pickle.dumps(event)) == event
     assert type(pickle.loads(pickle.dumps(event))) is UsageEvent
+
+
+@pytest.mark.parametrize("base", [typed.NamedTuple, typing.NamedTuple])
+def test_a_default_before_a_field_without_one_is_refused(base):
+    body = {"__annotations__": {"a": int, "b": int}, "a": 1, "__module__": __name__}
+    with pytest.raises(TypeError, match="default"):
+        types.new_class("Wrong", (base,), exec_body=lambda namespace: namespace.update(body))
