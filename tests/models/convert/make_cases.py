@@ -17,6 +17,7 @@ from models.convert.keras import graph
 from models.quantize import QUANTIZATIONS
 
 L = keras.layers
+keras.utils.set_random_seed(0)
 random = np.random.default_rng(0)
 ROWS, STEPS, FEATURES, WORDS = 5, 12, 6, 50
 VALUES = random.normal(size=(ROWS, STEPS, FEATURES)).astype("float32")

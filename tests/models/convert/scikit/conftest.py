@@ -102,7 +102,9 @@ TREES = {
     "extra-cancer": ExtraTreesClassifier(20, random_state=0),
     "boosting-cancer": GradientBoostingClassifier(n_estimators=30, random_state=0),
     "boosting-iris": GradientBoostingClassifier(n_estimators=20, random_state=0),
-    "boosting-exponential-cancer": GradientBoostingClassifier(loss="exponential", n_estimators=10),
+    "boosting-exponential-cancer": GradientBoostingClassifier(
+        loss="exponential", n_estimators=10, random_state=0
+    ),
     "histogram-cancer": HistGradientBoostingClassifier(max_iter=20),
     "histogram-iris": HistGradientBoostingClassifier(max_iter=20),
     "histogram-cancer-holes": HistGradientBoostingClassifier(max_iter=20),
@@ -165,9 +167,13 @@ SMOOTH = {
     "network-values-diabetes": scaled(MLPRegressor(hidden_layer_sizes=(16,), max_iter=100, random_state=0)),
 }
 TEXT = {
-    "text-svc": make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC()),
+    "text-svc": make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC(random_state=0)
+    ),
     "text-logistic": make_pipeline(TfidfVectorizer(norm="l1", use_idf=False), LogisticRegression()),
-    "text-two": make_pipeline(TfidfVectorizer(binary=True, norm=None), SGDClassifier(loss="log_loss")),
+    "text-two": make_pipeline(
+        TfidfVectorizer(binary=True, norm=None), SGDClassifier(loss="log_loss", random_state=0)
+    ),
 }
 REFUSED = {
     "unknown-iris": AdaBoostClassifier(n_estimators=3),
