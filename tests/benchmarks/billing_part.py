@@ -9,7 +9,6 @@ with its days' roots. Holding ledger and access log against each other (`reconci
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from functions.metering.usage import days_of, month_span
 from infra.plans import publish_plans
 from infra.service import load
 from models.store import LocalStore
+from tests.benchmarks.cores import one_core
 from tests.benchmarks.part import ROOT, Bench, Part, Table
 
 ROWS = {"quick": 200_000, "full": 10_000_000}
@@ -101,11 +101,8 @@ def measure(bench: Bench) -> Part:
     written = process_time() - began
     bench.step("closing the month")
     command = [sys.executable, "-m", "tests.benchmarks.billing_close", str(workspace.root), MONTH]
-    core = min(os.sched_getaffinity(0))
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd=ROOT,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-    )  # fmt: skip
+    with one_core():
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     closed = json.loads(done.stdout)
     assert (closed["calls"], closed["invoices"]) == (usage.count, CUSTOMERS)
     size = sum(file.stat().st_size for file in workspace.invoices.glob("rows/*/*.parquet"))

@@ -24,7 +24,8 @@ NAMED = {
 LIMITS = """\
 - Nothing here ran on AWS or on an ARM processor. Lambda gives a function of less than 1,769 MB a part of
   a core, so its cold starts take longer than their CPU time; the ratios stay.
-- The machine is shared and virtual: trust the ratios, not the times.
+- The machine is shared and virtual: trust the ratios, not the times. Functions, models and the invoice run
+  take their turns on one core, so that a busy neighbour of a core is a neighbour to both sides of a ratio.
 - The usual handler counts calls in one item a key and month. Payphone writes one row a call, which can be
   audited and replayed safely and costs the same write unit; that is what is compared. Neither traces.
 - Lambda functions run on the CPython above, whatever runtime the client is told it is in.

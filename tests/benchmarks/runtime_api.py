@@ -14,6 +14,7 @@ from statistics import median
 from typing import NamedTuple
 
 from tests.benchmarks import clocks
+from tests.benchmarks.cores import one_core
 
 WARM_UP = 0.1  # of the calls are not counted
 HEAD = (
@@ -57,13 +58,14 @@ def started(command: list[str], environment: dict[str, str], folder: str) -> Ite
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(60)
         host, port = listening.getsockname()
-        process = subprocess.Popen(
-            command,
-            env={**environment, "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"},
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        with one_core():
+            process = subprocess.Popen(
+                command,
+                env={**environment, "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"},
+                cwd=folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
         failure: Exception | None = None
         try:
             yield process.pid, Wire(listening)

@@ -9,24 +9,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.benchmarks.cores import one_core
 from tests.benchmarks.families.case import ONE_THREAD
 
 
 class Contestant:
-    """A runner in a process of its own, on one thread."""
+    """A runner in a process of its own, on one thread, on the core of all runners."""
 
     def __init__(self, line: Sequence[str], root: Path) -> None:
         environment = {**os.environ, **ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._line = line
-        self._process = subprocess.Popen(
-            line,
-            cwd=root,
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        with one_core():
+            self._process = subprocess.Popen(
+                line,
+                cwd=root,
+                env=environment,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
 
     def ask(self, what: str) -> Any:
         """Say a line, give the answer; a contestant that died takes its case with it, and says why."""
