@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from functions.billing.claims import Claim, ProofClaim, read_claim, read_proof, text
-from functions.metering.heads import Head, PublicKey, decoded, key_id
-from functions.metering.signing import is_signed
+from functions.billing.signers import Signers
+from functions.metering.heads import Head, PublicKey
 
 
 class Evidence(NamedTuple):
@@ -78,7 +78,6 @@ class _Check:
         self.wrong: list[str] = []
         self.notes: list[str] = []
         self._claim = claim
-        self._pinned = bool(pinned)
         self._heads = {head.seal: head for head, _ in claim.billed}
         self._kept: dict[str, str] = {}
         self._rows: dict[bytes, Mapping[str, Any]] = {}
@@ -86,34 +85,18 @@ class _Check:
         self._elsewhere: set[str] = set()
         self._pending: set[str] = set()
         self._billed = 0
-        self._keys = self._trusted(claim.keys, pinned)
-
-    def _trusted(self, listed: list[PublicKey], pinned: list[PublicKey]) -> dict[str, PublicKey]:
-        """The keys that may sign: the pinned ones and those they vouch for; with none pinned, all."""
-        sound = [key for key in listed if _named_rightly(key)]
-        self.wrong += [
-            f"What the invoice lists as key {k.id} is another key." for k in listed if k not in sound
-        ]
+        self._signers = Signers(claim.keys, pinned)
+        self.wrong += self._signers.wrong
         if not pinned:
             self.notes.append(
                 "The public key is the invoice's own word: compare its id with what you noted earlier, or "
                 "give --public-key."
             )
-            return {key.id: key for key in sound}
-        known = {key.id: key for key in pinned}
-        for _ in sound:  # each round takes in those that a known one vouches for
-            known |= {
-                key.id: key
-                for key in sound
-                if key.previous in known
-                and is_signed(known[key.previous].public_key, key.signature, key.signed())
-            }
-        return known
 
     def signature(self) -> None:
         """Is the invoice as it was issued?"""
         claim = self._claim
-        if said := self._unsigned(claim.key, claim.signature, claim.signed):
+        if said := self._signers.fault(claim.key, claim.signature, claim.signed):
             self.wrong.append(f"The invoice is {said}.")
 
     def heads(self) -> None:
@@ -140,21 +123,10 @@ class _Check:
             )
 
     def _check_signature(self, head: Head) -> bool:
-        said = self._unsigned(head.key, head.signature, head.signed())
+        said = self._signers.fault(head.key, head.signature, head.signed())
         if said:
             self.wrong.append(f"The root {head.root[:16]}… of the seal {head.seal} is {said}.")
         return not said
-
-    def _unsigned(self, name: str, signature: str, signed: bytes) -> str:
-        """What is wrong with a signature."""
-        key = self._keys.get(name)
-        if key and is_signed(key.public_key, signature, signed):
-            return ""
-        if key:
-            return f"not what key {name} signed: something in it was changed since"
-        if self._pinned:
-            return f"signed with key {name}, which is neither given nor vouched for by one that was"
-        return f"signed with key {name}, which the invoice does not list"
 
     def sums(self) -> None:
         """Is the invoice added up rightly?"""
@@ -320,10 +292,3 @@ _UNPROVEN = (
     "the call is not under the seal: its row was dropped, or the receipt is none of this service's."
 )
 _PENDING = "whose day was not sealed yet when the proof was fetched ({}). Fetch again."
-
-
-def _named_rightly(key: PublicKey) -> bool:
-    try:
-        return key_id(decoded(key.public_key)) == key.id
-    except ValueError:
-        return False

@@ -11,13 +11,7 @@ from functions.calls.dialect import HEADER_LENGTH, JSON, Answer, Asked, ModelVie
 from functions.calls.problems import Problem
 from functions.calls.v1 import check_units
 from functions.inference.answers import answer_specs, answer_tensors
-from functions.inference.codec import (
-    parse_json,
-    raw_of,
-    tensor_from_list,
-    tensor_from_raw,
-    texts_of,
-)
+from functions.inference.codec import parse_json, tensor_from_list, texts_of
 from functions.preprocess.tensors import Tensor
 from models.manifest import Manifest, TensorSpec
 from models.strict_json import dumps
@@ -109,6 +103,8 @@ def encode(model: ModelView, asked: Asked, outputs: Sequence[Tensor], receipt: R
         tensor = by_name[name]
         item: dict[str, Any] = {"name": name, "datatype": DATATYPE[tensor.dtype], "shape": list(tensor.shape)}
         if binary:
+            from functions.inference.raw import raw_of  # for those who ask for bytes
+
             tail.append(raw_of(tensor))
             item["parameters"] = {"binary_data_size": len(tail[-1])}
             described.append(dumps(item))
@@ -187,6 +183,8 @@ def _tensor(spec: TensorSpec, item: Mapping[str, Any], raw: bytes | None, takes_
         raise Problem("invalid-request", f'Input "{spec.name}" should have a "datatype" of {known}.')
     dtype = spec.dtype if DATATYPE[spec.dtype] == datatype else DTYPE[datatype]
     if raw is not None:
+        from functions.inference.raw import tensor_from_raw  # for those who send them
+
         return tensor_from_raw(spec, dtype, tuple(shape), raw)
     return tensor_from_list(spec, dtype, tuple(shape), item.get("data"), takes_missing)
 

@@ -1,4 +1,4 @@
-"""JSON and raw bytes ⇄ tensors, with every check that an untrusted value needs.
+"""JSON ⇄ tensors, with every check that an untrusted value needs.
 
 The standard library's arrays do the work: a list of numbers becomes raw bytes in one C call,
 after one pass over its types. What does not fit is an InputError that says where.
@@ -87,7 +87,7 @@ def tensor_from_list(
     spec: TensorSpec, dtype: str, shape: tuple[int, ...], values: Any, takes_missing: bool = False
 ) -> Tensor:
     """Make a tensor of V2 `data`, which may be flat or nested; both are row-major."""
-    _check_tensor(spec, dtype, shape)
+    check_tensor(spec, dtype, shape)
     where = f'input "{spec.name}"'
     if not isinstance(values, list):
         raise InputError(f"{where} should have its data as a list")
@@ -99,20 +99,12 @@ def tensor_from_list(
     return _pack(spec, shape, values, where, takes_missing)
 
 
-def tensor_from_raw(spec: TensorSpec, dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
-    """Make a tensor of the V2 binary extension's bytes (strings: 4-byte length + UTF-8 each)."""
-    _check_tensor(spec, dtype, shape)
-    count = element_count(shape)
-    if dtype == BYTES:
-        return Tensor(spec.name, dtype, shape, _split(data, count, spec.name))
-    if dtype == STRING:
-        return Tensor(spec.name, dtype, shape, _texts(_split(data, count, spec.name), spec.name))
-    expected = count * ELEMENT[dtype][1]
-    if len(data) != expected:
-        raise InputError(f'input "{spec.name}" has {len(data)} bytes; its shape and type need {expected}')
-    if dtype == "bool" and data.strip(b"\x00\x01"):
-        raise InputError(f'input "{spec.name}" has a bool that is neither 0 nor 1')
-    return Tensor(spec.name, dtype, shape, data)
+def check_tensor(spec: TensorSpec, dtype: str, shape: tuple[int, ...]) -> None:
+    """InputError where a caller's type or shape is not the input's."""
+    if dtype != spec.dtype:
+        raise InputError(f'input "{spec.name}" should be of type {spec.dtype}, {dtype} came')
+    if not shape_fits(shape, spec.shape) or any(size < 1 for size in shape):
+        raise InputError(f'input "{spec.name}" should have the shape {list(spec.shape)}, {list(shape)} came')
 
 
 def numbers_of(tensor: Tensor) -> Sequence[float]:
@@ -139,14 +131,6 @@ def json_number(text: str) -> str:
     """How JSON has the number that `%g` wrote, as if it were parsed and written again; null for none."""
     number = float(text)
     return repr(number) if isfinite(number) else "null"
-
-
-def raw_of(tensor: Tensor) -> bytes:
-    """The elements as the V2 binary extension sends them."""
-    if tensor.dtype != STRING:
-        return bytes(tensor.data)  # type: ignore[arg-type]
-    parts = (str(item).encode() for item in tensor.data)
-    return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
 
 
 def nested(texts: list[str], shape: Sequence[int]) -> list[str]:
@@ -260,36 +244,6 @@ def _from_base64(text: str, where: str) -> bytes:
         return a2b_base64(text, strict_mode=True)
     except (Error, ValueError):
         raise InputError(f"{where} should be a file's bytes in base64, which it is not") from None
-
-
-def _check_tensor(spec: TensorSpec, dtype: str, shape: tuple[int, ...]) -> None:
-    if dtype != spec.dtype:
-        raise InputError(f'input "{spec.name}" should be of type {spec.dtype}, {dtype} came')
-    if not shape_fits(shape, spec.shape) or any(size < 1 for size in shape):
-        raise InputError(f'input "{spec.name}" should have the shape {list(spec.shape)}, {list(shape)} came')
-
-
-def _texts(parts: list[bytes], name: str) -> list[str]:
-    try:
-        return [part.decode() for part in parts]
-    except UnicodeDecodeError:
-        raise InputError(f'input "{name}" has a string that is not UTF-8') from None
-
-
-def _split(data: bytes, count: int, name: str) -> list[bytes]:
-    parts, at = [], 0
-    for _ in range(count):
-        size = int.from_bytes(data[at : at + 4], "little")
-        at += 4
-        if at + size > len(data):
-            raise InputError(
-                f'input "{name}" ends inside an element: 4 bytes of length + that many each were expected'
-            )
-        parts.append(data[at : at + size])
-        at += size
-    if at != len(data):
-        raise InputError(f'input "{name}" has {len(data) - at} bytes more than its {count} elements')
-    return parts
 
 
 def _show(shape: tuple[int, ...]) -> str:
