@@ -37,7 +37,7 @@ class InterpreterModel:
             for key, runner in self._runners.items()
         }
 
-    def run(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, key: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run signature `key`; see `runtime.Runtime.run`."""
         with self._lock:
             if not self._runners:
@@ -54,10 +54,10 @@ class InterpreterModel:
                 results = self._runners[key](**arrays)
             except (ValueError, RuntimeError) as error:
                 raise RuntimeFailure(f"the run failed: {_line(error)}") from error
-            return [
+            return tuple(
                 Tensor(name, dtype, results[name].shape, results[name].tobytes())
                 for name, dtype, _ in signature.outputs
-            ]
+            )
 
     def close(self) -> None:
         """Let go of the Interpreter, which frees itself."""

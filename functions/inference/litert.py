@@ -68,7 +68,7 @@ class LiteRTModel:
         # turn and all it needs in one step; a lock would cost a tenth of a small model's call.
         self._turn = [_NO_SHORT]
 
-    def run(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, key: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run signature `key`; see `runtime.Runtime.run`."""
         try:
             turn = self._turn.pop()
@@ -82,7 +82,7 @@ class LiteRTModel:
                     if dimensions == shape and came == name and kind == dtype:
                         view[_ALL] = data
                         if not function(*arguments):
-                            return [_new(Tensor, (out_name, out_dtype, out_shape, read()))]
+                            return (_new(Tensor, (out_name, out_dtype, out_shape, read())),)
                         self._library.errors(self._compiled)  # they come again
                 except (TypeError, ValueError):
                     pass  # what does not fit is said below

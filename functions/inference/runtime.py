@@ -27,7 +27,7 @@ class Runtime(Protocol):
 
     signatures: dict[str, Signature]
 
-    def run(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, key: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run one signature on inputs in any order; outputs come in the signature's order.
 
         InputError where the tensors don't fit the signature, RuntimeFailure where the run fails.

@@ -88,7 +88,7 @@ class ReadySignature:
         self._known = b""
         self._answers: list[_Answer] = []
 
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run on tensors in any order; see `runtime.Runtime.run`."""
         header = [tensor[:3] for tensor in tensors]
         plan = self._last
@@ -117,7 +117,7 @@ class ReadySignature:
             answers = self._read_layouts()
             if self._settled:
                 plan.answers.extend(answers)
-        return [_new(Tensor, (name, dtype, shape, read())) for name, dtype, shape, read in answers]
+        return tuple([_new(Tensor, (name, dtype, shape, read())) for name, dtype, shape, read in answers])
 
     def short(self) -> Short | None:
         """What another call on the like of the tensors seen last needs, if that is enough for it.

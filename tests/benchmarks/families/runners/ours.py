@@ -5,7 +5,6 @@ python -m tests.benchmarks.families.runners.ours FOLDER, with model.tflite and c
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 from functions.inference.engine import PREDICT, open_graph
@@ -24,17 +23,15 @@ def main(folder: Path) -> None:
         for batch, given in spec.items()
     }
 
-    run = partial(model.run, PREDICT)
-
     def answer() -> list[list[float]]:
         rows: list[list[float]] = []
         for call in calls[1]:
-            first = run(call)[0]
+            first = model.run(PREDICT, call)[0]
             assert isinstance(first.data, bytes)
             rows.append(memoryview(first.data).cast(ELEMENT[first.dtype][0]).tolist())
         return rows
 
-    serve({batch: rotating(run, given) for batch, given in calls.items()}, answer)
+    serve({batch: rotating(model.run, given, PREDICT) for batch, given in calls.items()}, answer)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ A line "answer" is answered by its scores as JSON; "BATCH CALLS" by the CPU micr
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, repeat
 from time import process_time_ns
 
 
@@ -28,9 +28,11 @@ def serve(runs: Mapping[int, Callable[[], object]], answer: Callable[[], Sequenc
         sys.stdout.flush()
 
 
-def rotating(run: Callable[[object], object], given: Sequence[object]) -> Callable[[], object]:
+def rotating(run: Callable[..., object], given: Sequence[object], *before: object) -> Callable[[], object]:
     """Call with one after the other, round and round: no call finds its own data still in the cache.
+
+    `before` are arguments that come first, each time the same.
 
     No Python stands between: it would be charged to who is called, and weigh most on the fastest.
     """
-    return map(run, cycle(given)).__next__
+    return map(run, *map(repeat, before), cycle(given)).__next__
