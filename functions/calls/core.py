@@ -46,7 +46,7 @@ class Model(ModelView, Protocol):
     def prepare(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Preprocess; InputError where a value does not fit."""
 
-    def run(self, tensors: Sequence[Tensor], signature: str = PREDICT) -> list[Tensor]:
+    def run(self, tensors: Sequence[Tensor], signature: str = PREDICT) -> tuple[Tensor, ...]:
         """Infer."""
 
 
@@ -165,7 +165,7 @@ class Call:
         self._outcome: Outcome | None = None
         self._lost = False
         self._tensors: list[Tensor]
-        self._outputs: list[Tensor]
+        self._outputs: tuple[Tensor, ...]
         self._failure: Problem | None = None
 
     def start(self) -> None:

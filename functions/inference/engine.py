@@ -68,14 +68,14 @@ class Model:
             raise InputError(f"every input must have the same number of instances; what came: {came}")
         return self._preprocessor(ordered)
 
-    def run(self, tensors: Sequence[Tensor], signature: str = PREDICT) -> list[Tensor]:
+    def run(self, tensors: Sequence[Tensor], signature: str = PREDICT) -> tuple[Tensor, ...]:
         """Run the graph on what `prepare` gave; InferenceError where it fails.
 
         Outputs are as the graph gives them: NaN and infinities pass through.
         """
         try:
             results = self._runtime.run(signature, tensors)
-            return [results[place] for place in self._places[signature]]
+            return tuple([results[place] for place in self._places[signature]])
         except (RuntimeFailure, InputError) as error:
             raise InferenceError(f"{_title(self.manifest)}: {error}") from error
 
