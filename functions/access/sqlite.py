@@ -160,7 +160,7 @@ class SqliteKeys:
             )
         with self._transaction() as database:
             marks = ", ".join("?" * len(plan))
-            database.execute(f"INSERT OR REPLACE INTO plan ({_PLAN}) VALUES ({marks})", plan)  # noqa: S608
+            database.execute(f"INSERT OR REPLACE INTO plan ({_PLAN}) VALUES ({marks})", plan)  # noqa: S608  ?s
 
     def plans(self) -> Sequence[Plan]:
         """The plan versions in force, by name."""
@@ -214,7 +214,7 @@ def _get(database: sqlite3.Connection, key_id: str) -> KeyRecord:
 
 
 def _plans(database: sqlite3.Connection) -> list[Plan]:
-    rows = database.execute(f"SELECT {_PLAN} FROM plan ORDER BY name")  # noqa: S608
+    rows = database.execute(f"SELECT {_PLAN} FROM plan ORDER BY name")  # noqa: S608  a constant
     return [Plan(*row) for row in rows]
 
 

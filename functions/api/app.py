@@ -30,7 +30,7 @@ def create_app(context: Context) -> FastAPI:
     problems.install(app)
     for routes in (calls, models, usage, costs, invoices, receipts, wallet, keys, health):
         app.include_router(routes.router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 

@@ -87,7 +87,7 @@ def test_the_server_answers_as_the_model_itself(client, sentiment_workspace):
     model = engine.load(manifest, lambda name: registry.read(manifest, name))
     texts = [REVIEW, "Dreadful.", "", "né 漢字 \x00 film"]
     (scores,) = model.run(model.prepare([Tensor("text", "string", (len(texts),), texts)]))
-    expected = [pytest.approx(p, abs=1e-5) for p in array("f", scores.data)]
+    expected = [pytest.approx(p, abs=1e-6) for p in array("f", scores.data)]
     predictions = client.post(PATH, json={"instances": texts}).json()["predictions"]
     assert [p["probabilities"]["positive"] for p in predictions] == expected
 

@@ -58,7 +58,7 @@ def test_infer(client, server, headers, binary_in, binary_out):
     with server.client(headers["x-api-key"]) as http:
         same = http.post("/v1/models/sentiment/predict", json={"instances": TEXTS}).json()["predictions"]
     assert [p["label"] for p in same] == labels
-    assert np.allclose([p["probabilities"]["positive"] for p in same], scores[:, 0], atol=1e-5)
+    assert np.allclose([p["probabilities"]["positive"] for p in same], scores[:, 0], atol=1e-6)
 
 
 def test_its_errors_are_readable(client, headers):

@@ -68,7 +68,7 @@ def test_answers_as_keras(conversions: Path, case: str) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert np.isfinite(found[name]).all()
-        np.testing.assert_allclose(found[name], value, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(found[name], value, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,7 +78,7 @@ def test_batch_is_free(conversions: Path, case: str) -> None:
     for size in (1, 3, 2):
         found = answer(**{name: value[:size] for name, value in given.items()})
         for name, value in expected.items():
-            np.testing.assert_allclose(found[name], value[:size], atol=1e-5, rtol=0)
+            np.testing.assert_allclose(found[name], value[:size], atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("case", ["free-length", "free-length-masked"])
@@ -89,7 +89,7 @@ def test_length_is_free(conversions: Path, case: str) -> None:
     (name, value), (output, wanted) = *given.items(), *expected.items()
     if case.endswith("masked"):
         value = np.concatenate([value, np.zeros_like(value[:, :3])], axis=1)
-        np.testing.assert_allclose(answer(**{name: value})[output], wanted, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(answer(**{name: value})[output], wanted, atol=2e-6, rtol=0)
     else:
         shorter = answer(**{name: value[:, :7]})[output]
         assert shorter.shape == wanted.shape

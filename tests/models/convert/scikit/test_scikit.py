@@ -99,7 +99,7 @@ HUGE = [3.4028235e38, -3.4028235e38, 1e30, -1e30]
 
 
 def agrees(model: Any, rows: np.ndarray) -> None:
-    """Labels equal on every row, values to 1e-5, probabilities to `rounding`."""
+    """Labels equal on every row; what is a probability or a value, to 1e-5."""
     exact = rows.astype("float64")  # as scikit-learn reads a list of numbers
     if is_regressor(model.source):
         expected = model.source.predict(exact)
@@ -111,15 +111,7 @@ def agrees(model: Any, rows: np.ndarray) -> None:
     if hasattr(model.source, "predict_proba"):
         outputs = model.answer(rows)
         found = outputs.get("probabilities", model.first(rows))
-        expected = model.source.predict_proba(exact)
-        np.testing.assert_allclose(found, expected, atol=rounding(model, exact), rtol=0)
-
-
-def rounding(model: Any, rows: np.ndarray) -> float:
-    """How far a probability may be off: 1e-5, or what float32 rounds from a margin of hundreds."""
-    names = ("decision_function", "predict_joint_log_proba")
-    margins = [getattr(model.source, name)(rows) for name in names if hasattr(model.source, name)]
-    return max([1e-5, *(float(np.abs(margin).max() * np.finfo("float32").eps / 4) for margin in margins)])
+        np.testing.assert_allclose(found, model.source.predict_proba(exact), atol=1e-5, rtol=0)
 
 
 def thresholds(model: Any) -> np.ndarray:

@@ -26,9 +26,9 @@ def test_labels_of_lines_are_the_source_s(folder: Path, texts: list[str], case: 
     found = np.frombuffer(output.data, "float32").reshape(output.shape)
     assert (model.classes_[found.argmax(axis=1)] == model.predict(texts)).all()
     if hasattr(model, "predict_proba"):
-        np.testing.assert_allclose(found, model.predict_proba(texts), atol=1e-5, rtol=0)
+        np.testing.assert_allclose(found, model.predict_proba(texts), atol=1e-6, rtol=0)
     else:
         np.testing.assert_allclose(found, model.decision_function(texts), atol=1e-5, rtol=0)
     (single,) = runtime.run("predict", encode([Tensor("text", "string", (1,), texts[:1])]))
     assert isinstance(single.data, bytes)
-    np.testing.assert_allclose(np.frombuffer(single.data, "float32"), found[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(np.frombuffer(single.data, "float32"), found[0], atol=1e-6, rtol=0)
